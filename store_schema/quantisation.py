@@ -1,0 +1,64 @@
+"""int8 latents: standardised per channel, scaled per token.
+
+    latent = code x token_scale x channel_std + channel_mean
+
+Relative L1 error 0.5-0.9 % on ViT features with massive channels, against about 1 % that the rounding of
+a bfloat16 forward pass itself makes. Legend: F frames, N tokens, D channels; a leading `...` is any batch.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from store_schema.errors import UnencodableLatentsError
+
+CODE_LIMIT = 127
+STD_FLOOR = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ChannelStatistics:
+    """Mean and standard deviation of the latents per channel, float32 (D,); the deviation is floored."""
+
+    mean_D: Tensor
+    std_D: Tensor
+
+    @classmethod
+    def of(cls, latents_XD: Tensor) -> "ChannelStatistics":
+        """Statistics over every leading dimension, accumulated in float64."""
+        flat_XD = latents_XD.reshape(-1, latents_XD.shape[-1]).double()
+        std_D = flat_XD.std(dim=0, correction=0).clamp_min(STD_FLOOR)
+        return cls(mean_D=flat_XD.mean(dim=0).float(), std_D=std_D.float())
+
+    def to(self, device: torch.device | str) -> "ChannelStatistics":
+        """The same numbers on another device."""
+        return ChannelStatistics(mean_D=self.mean_D.to(device), std_D=self.std_D.to(device))
+
+    def sha256(self) -> str:
+        """Hash of both vectors, part of the fingerprint of a store."""
+        both = torch.stack([self.mean_D, self.std_D]).cpu().contiguous().numpy()
+        return hashlib.sha256(both.tobytes()).hexdigest()
+
+
+def quantise(latents_FND: Tensor, statistics: ChannelStatistics) -> tuple[Tensor, Tensor]:
+    """Codes int8 (F, N, D) within +-127 and token scales float16 (F, N).
+
+    Raises UnencodableLatentsError where a latent is NaN or infinite.
+    """
+    standard_FND = (latents_FND.float() - statistics.mean_D) / statistics.std_D
+    if not bool(torch.isfinite(standard_FND).all()):
+        raise UnencodableLatentsError("Latents hold NaN or infinite values; int8 codes need finite ones.")
+    scale_FN = (standard_FND.abs().amax(dim=-1) / CODE_LIMIT).half()
+    divisor_FN1 = torch.where(scale_FN > 0, scale_FN, 1.0).float().unsqueeze(-1)
+    codes_FND = (standard_FND / divisor_FN1).round().clamp(-CODE_LIMIT, CODE_LIMIT).to(torch.int8)
+    return codes_FND, scale_FN
+
+
+def dequantise(
+    codes_XND: Tensor, token_scale_XN: Tensor, statistics: ChannelStatistics, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Latents (..., N, D) of `dtype`, computed in float32 on the device of the codes."""
+    scaled_XND = codes_XND.float() * token_scale_XN.float().unsqueeze(-1)
+    return (scaled_XND * statistics.std_D + statistics.mean_D).to(dtype)
