@@ -1,0 +1,1 @@
+"""The face: Prefect flows, the `permafrost` command and reports. Thin shells over the other packages."""

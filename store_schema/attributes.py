@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from store_schema.errors import FingerprintMismatchError, SchemaError
 from store_schema.format import LatentShape, Quantisation
@@ -70,13 +70,15 @@ class Fingerprint(Frozen):
         ours, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
         if ignore_statistics:
             theirs["channel_statistics_sha256"] = ours["channel_statistics_sha256"]
-        differing = [f"{name}: store has {ours[name]}, asked for {theirs[name]}" for name in ours
-                     if ours[name] != theirs[name]]  # fmt: skip
+        differing = [name for name in ours if ours[name] != theirs[name]]
         if differing:
+            each = "; ".join(
+                f"{name}: store has {ours[name]}, asked for {theirs[name]}" for name in differing
+            )
             raise FingerprintMismatchError(
-                "The store was built under other settings; nothing was changed. " + "; ".join(differing)
-                + ". Use the settings of the store, or another --store."
-            )  # fmt: skip
+                f"The store was built under other settings; nothing was changed. {each}. "
+                "Use the settings of the store, or another --store."
+            )
 
 
 class SourceRecord(Frozen):
@@ -107,11 +109,14 @@ class TrainingStatistics(Frozen):
 
 
 class StoreAttributes(Frozen):
-    """Everything in the root attribute `permafrost`. `statistics` is there once the store is sealed."""
+    """Everything in the root attribute `permafrost`.
+
+    recipe: the resolved configuration of the build, without local paths.
+    """
 
     format_version: Literal[1]
     uuid: str
-    num_slots: int
+    num_slots: int = Field(ge=1)
     fingerprint: Fingerprint
     recipe: dict[str, Any]
     source: SourceRecord
@@ -119,13 +124,19 @@ class StoreAttributes(Frozen):
     statistics: TrainingStatistics | None = None
     sealed: bool = False
 
+    @model_validator(mode="after")
+    def _sealed_has_statistics(self) -> "StoreAttributes":
+        if self.sealed and self.statistics is None:
+            raise ValueError("a sealed store has 'statistics'")
+        return self
+
     @classmethod
     def parse(cls, attributes: dict[str, Any]) -> "StoreAttributes":
         """Validated attributes. Raises SchemaError that names every wrong field."""
         try:
             return cls.model_validate(attributes)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
             raise SchemaError(f"Root attributes are not those of a format 1 store: {wrong}.") from error
 
 

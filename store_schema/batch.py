@@ -3,8 +3,10 @@
 Legend: B clips, T frames, N tokens per frame, D encoder width, A action and state size (7).
 """
 
+import math
 import mmap
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,10 +36,12 @@ class ClipBatch:
 
     def __post_init__(self) -> None:
         if self.latents_BTND.ndim != 4:
-            raise SchemaError(f"Latents of a clip batch are (B, T, N, D); got {tuple(self.latents_BTND.shape)}.")
+            shape = tuple(self.latents_BTND.shape)
+            raise SchemaError(f"Latents of a clip batch are (B, T, N, D); got {shape}.")
         num_clips, num_frames, num_tokens, _ = self.latents_BTND.shape
         is_codes = self.latents_BTND.dtype is torch.int8
-        _expect(self.latents_BTND, "latents", None, torch.int8 if is_codes else torch.float16)
+        if not is_codes and self.latents_BTND.dtype is not torch.float16:
+            raise SchemaError(f"Latents of a clip batch are int8 or float16; got {self.latents_BTND.dtype}.")
         _expect(self.states_BTA, "states", (num_clips, num_frames, STATE_SIZE), torch.float32)
         _expect(self.actions_BTA, "actions", (num_clips, num_frames - 1, STATE_SIZE), torch.float32)
         if is_codes != (self.token_scale_BTN is not None):
@@ -56,10 +60,10 @@ class ClipBatch:
         )
 
 
-def _expect(tensor: Tensor, name: str, shape: tuple[int, ...] | None, dtype: torch.dtype) -> None:
-    if tensor.dtype is not dtype or (shape is not None and tuple(tensor.shape) != shape):
+def _expect(tensor: Tensor, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if tensor.dtype is not dtype or tuple(tensor.shape) != shape:
         raise SchemaError(
-            f"Clip batch '{name}' is {tensor.dtype} {tuple(tensor.shape)}; expected {dtype} {shape or ''}."
+            f"Clip batch '{name}' is {tensor.dtype} {tuple(tensor.shape)}; expected {dtype} {shape}."
         )
 
 
@@ -107,6 +111,6 @@ class ClipBuffers:
         )
 
 
-def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[np.generic]:
-    num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.frombuffer(mmap.mmap(-1, max(num_bytes, 1)), dtype=dtype, count=int(np.prod(shape))).reshape(shape)
+def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    return np.frombuffer(mmap.mmap(-1, num_bytes), dtype=dtype).reshape(shape)

@@ -123,15 +123,44 @@ def _row_specs() -> tuple[ArraySpec, ...]:
     nan = math.nan
     thumbnail = (THUMBNAIL_SIZE_PX, THUMBNAIL_SIZE_PX, 3)
     return (
-        ArraySpec(name="states", dimension_names=("frame", "state"), item_shape=(STATE_SIZE,),
-                  dtype="float32", fill_value=nan),
-        ArraySpec(name="actions", dimension_names=("frame", "action"), item_shape=(STATE_SIZE,),
-                  dtype="float32", fill_value=nan),
-        ArraySpec(name="timestamps_seconds", dimension_names=("frame",), item_shape=(),
-                  dtype="float64", fill_value=nan),
-        ArraySpec(name="extrinsics", dimension_names=("frame", "pose"), item_shape=(EXTRINSICS_SIZE,),
-                  dtype="float32", fill_value=nan),
-        ArraySpec(name="source_index", dimension_names=("frame",), item_shape=(), dtype="int32", fill_value=-1),
-        ArraySpec(name="thumbnails", dimension_names=("frame", "height", "width", "rgb"), item_shape=thumbnail,
-                  dtype="uint8", fill_value=0, sharded=True, zstd_level=3),
-    )  # fmt: skip
+        ArraySpec(
+            name="states",
+            dimension_names=("frame", "state"),
+            item_shape=(STATE_SIZE,),
+            dtype="float32",
+            fill_value=nan,
+        ),
+        ArraySpec(
+            name="actions",
+            dimension_names=("frame", "action"),
+            item_shape=(STATE_SIZE,),
+            dtype="float32",
+            fill_value=nan,
+        ),
+        ArraySpec(
+            name="timestamps_seconds",
+            dimension_names=("frame",),
+            item_shape=(),
+            dtype="float64",
+            fill_value=nan,
+        ),
+        ArraySpec(
+            name="extrinsics",
+            dimension_names=("frame", "pose"),
+            item_shape=(EXTRINSICS_SIZE,),
+            dtype="float32",
+            fill_value=nan,
+        ),
+        ArraySpec(
+            name="source_index", dimension_names=("frame",), item_shape=(), dtype="int32", fill_value=-1
+        ),
+        ArraySpec(
+            name="thumbnails",
+            dimension_names=("frame", "height", "width", "rgb"),
+            item_shape=thumbnail,
+            dtype="uint8",
+            fill_value=0,
+            sharded=True,
+            zstd_level=3,
+        ),
+    )

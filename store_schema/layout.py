@@ -5,6 +5,7 @@ read-modify-write on shards, where two writers lose data.
 """
 
 import math
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, ZstdCodec
-from zarr.storage import MemoryStore
+from zarr.storage import LocalStore, MemoryStore
 
 from store_schema.atomic import write_atomically
 from store_schema.errors import SchemaError, StoreNotFoundError
-from store_schema.format import FORMAT_VERSION, ROOT_ATTRIBUTE, SLOT_FRAMES, ArraySpec
+from store_schema.format import CODE_FILL, FORMAT_VERSION, ROOT_ATTRIBUTE, SLOT_FRAMES, ArraySpec
 
 FrameArrays = dict[str, NDArray[Any]]
 
@@ -24,7 +25,8 @@ FrameArrays = dict[str, NDArray[Any]]
 def create_group(path: Path, specs: dict[str, ArraySpec], num_slots: int, attributes: dict[str, Any]) -> None:
     """Write the metadata of an empty store; its root file comes last, so a killed call leaves no store."""
     files: dict[str, Any] = {}
-    group = zarr.create_group(MemoryStore(store_dict=files), zarr_format=3, attributes={ROOT_ATTRIBUTE: attributes})
+    store = MemoryStore(store_dict=files)
+    group = zarr.create_group(store, zarr_format=3, attributes={ROOT_ATTRIBUTE: attributes})
     for spec in specs.values():
         _create_array(group, spec, num_slots)
     for key in sorted(files, key=lambda key: key == "zarr.json"):
@@ -34,7 +36,8 @@ def create_group(path: Path, specs: dict[str, ArraySpec], num_slots: int, attrib
 def write_attributes(path: Path, attributes: dict[str, Any]) -> None:
     """Replace the root attributes atomically; only one process at a time may call this."""
     files: dict[str, Any] = {}
-    zarr.create_group(MemoryStore(store_dict=files), zarr_format=3, attributes={ROOT_ATTRIBUTE: attributes})
+    store = MemoryStore(store_dict=files)
+    zarr.create_group(store, zarr_format=3, attributes={ROOT_ATTRIBUTE: attributes})
     write_atomically(path / "zarr.json", files["zarr.json"].to_bytes())
 
 
@@ -44,24 +47,45 @@ def read_attributes(path: Path) -> dict[str, Any]:
         raise StoreNotFoundError(f"There is no feature store at {path}; `permafrost featurize` makes one.")
     attributes = open_group(path).attrs.asdict().get(ROOT_ATTRIBUTE)
     if not isinstance(attributes, dict):
-        raise SchemaError(f"{path} is a Zarr group without the attribute '{ROOT_ATTRIBUTE}': not a feature store.")
+        raise SchemaError(
+            f"{path} is a Zarr group without the attribute '{ROOT_ATTRIBUTE}': not a feature store."
+        )
     return attributes
 
 
+class _ArraysOnly(LocalStore):
+    """Hides tables and ledger from listings, where zarr-python warns about all that is not Zarr."""
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        async for name in super().list_dir(prefix):
+            if prefix or (self.root / name / "zarr.json").is_file():
+                yield name
+
+
 def open_group(path: Path) -> zarr.Group:
-    """The store as a read-only zarr-python group."""
-    return zarr.open_group(path, mode="r", zarr_format=3)
+    """The store as a read-only zarr-python group. Raises SchemaError where its root metadata is damaged."""
+    try:
+        return zarr.open_group(_ArraysOnly(path, read_only=True), mode="r", zarr_format=3)
+    except (OSError, ValueError, TypeError) as error:
+        raise SchemaError(f"{path / 'zarr.json'} is not the metadata of a Zarr group: {error}.") from error
+
+
+def open_array(path: Path, name: str) -> zarr.Array[Any]:
+    """One array of the store as a read-only zarr-python array. Raises SchemaError."""
+    return _array_of(open_group(path), name)
 
 
 def slot_files(specs: dict[str, ArraySpec], slot: int, frames: FrameArrays) -> dict[str, bytes]:
     """The bytes of the file that each per-frame array gets for one slot, by array name.
 
     frames: for every per-frame array the entries of the first `num_frames` (at most 128) frames.
-    Raises SchemaError where an entry's shape or dtype is not the specified one.
+    Raises SchemaError where an array is missing, unknown, of another shape or dtype, or holds values that
+    mean "nothing here".
     """
-    return {
-        name: _encode_slot(spec, np.ascontiguousarray(frames[name])) for name, spec in specs.items() if spec.per_frame
-    }
+    required = {name: spec for name, spec in specs.items() if spec.per_frame}
+    if frames.keys() != required.keys():
+        raise SchemaError(f"Slot {slot} has arrays {sorted(frames)}; format 1 requires {sorted(required)}.")
+    return {name: _encode_slot(spec, slot, frames[name]) for name, spec in required.items()}
 
 
 def slot_path(spec: ArraySpec, slot: int) -> str:
@@ -70,17 +94,31 @@ def slot_path(spec: ArraySpec, slot: int) -> str:
 
 
 def encode_whole(spec: ArraySpec, values: NDArray[Any]) -> tuple[str, bytes]:
-    """Relative path and bytes of an array that is one chunk (the channel statistics)."""
-    return f"{spec.name}/c/0", _encode(spec, values, shape=spec.item_shape)
+    """Relative path and bytes of an array that is one chunk (the channel statistics). Raises SchemaError."""
+    if values.dtype != spec.dtype or values.shape != spec.item_shape:
+        raise SchemaError(
+            f"Array '{spec.name}' is {values.dtype} {values.shape}; expected {spec.dtype} {spec.item_shape}."
+        )
+    return f"{spec.name}/c/0", _encode(spec, values)
 
 
 def check_layout(path: Path, specs: dict[str, ArraySpec], num_slots: int) -> None:
-    """Raise SchemaError at the first array that is missing, foreign or not as format 1 requires."""
+    """Raise SchemaError at the first array that is missing or not as format 1 requires; others are let be."""
     group = open_group(path)
     for name, spec in specs.items():
-        if name not in group:
-            raise SchemaError(f"Array '{name}' is missing; format {FORMAT_VERSION} requires it.")
-        _check_array(group[name], spec, num_slots)
+        _check_array(_array_of(group, name), spec, num_slots)
+
+
+def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    try:
+        array = group[name]
+    except KeyError as error:
+        raise SchemaError(f"Array '{name}' is missing; format {FORMAT_VERSION} requires it.") from error
+    except (ValueError, TypeError) as error:
+        raise SchemaError(f"{name}/zarr.json is not the metadata of a Zarr array: {error}.") from error
+    if not isinstance(array, zarr.Array):
+        raise SchemaError(f"'{name}' is a Zarr group; format {FORMAT_VERSION} requires an array.")
+    return array
 
 
 def _create_array(group: zarr.Group, spec: ArraySpec, num_slots: int) -> zarr.Array[Any]:
@@ -100,21 +138,32 @@ def _create_array(group: zarr.Group, spec: ArraySpec, num_slots: int) -> zarr.Ar
     )
 
 
-def _encode_slot(spec: ArraySpec, entries: NDArray[Any]) -> bytes:
-    if entries.dtype != spec.dtype or entries.shape[1:] != spec.item_shape or not 0 < len(entries) <= SLOT_FRAMES:
+def _encode_slot(spec: ArraySpec, slot: int, entries: NDArray[Any]) -> bytes:
+    is_entry = entries.dtype == spec.dtype and entries.shape[1:] == spec.item_shape
+    if not is_entry or not 0 < len(entries) <= SLOT_FRAMES:
         raise SchemaError(
-            f"Slot of array '{spec.name}' is {entries.dtype} {entries.shape}; expected 1 to {SLOT_FRAMES} frames "
-            f"of {spec.dtype} {spec.item_shape}."
+            f"Slot {slot} of array '{spec.name}' is {entries.dtype} {entries.shape}; "
+            f"expected 1 to {SLOT_FRAMES} frames of {spec.dtype} {spec.item_shape}."
         )
-    return _encode(spec, entries, shape=(SLOT_FRAMES, *spec.item_shape))
+    if spec.name in ("latents", "token_scale") and _holds_fill(entries):
+        raise SchemaError(
+            f"Slot {slot} of array '{spec.name}' holds {CODE_FILL}, NaN or infinite values; "
+            "codes lie within +-127, latents and scales are finite."
+        )
+    return _encode(spec, entries)
 
 
-def _encode(spec: ArraySpec, values: NDArray[Any], *, shape: tuple[int, ...]) -> bytes:
+def _holds_fill(entries: NDArray[Any]) -> bool:
+    """A frame of nothing but fill value would take no bytes in its shard and move those after it."""
+    if entries.dtype == np.int8:
+        return int(entries.min()) == CODE_FILL
+    return not bool(np.isfinite(entries).all())
+
+
+def _encode(spec: ArraySpec, values: NDArray[Any]) -> bytes:
     files: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(store_dict=files), zarr_format=3)
     array = _create_array(group, spec, num_slots=1)
-    if array.shape != shape:
-        raise SchemaError(f"Array '{spec.name}' has shape {array.shape}; expected {shape}.")
     # Only the frames that exist are written: the chunks after them take no bytes in a shard.
     array[: len(values)] = values
     (key,) = [key for key in files if key.startswith(f"{spec.name}/c/")]
@@ -128,14 +177,14 @@ def _check_array(array: Any, spec: ArraySpec, num_slots: int) -> None:
         "chunks": spec.chunk_shape,
         "shards": spec.shard_shape,
         "dimension names": spec.dimension_names,
-    }
+    } | _byte_layout(_required_array(spec))
     found = {
         "shape": array.shape,
         "dtype": array.dtype,
         "chunks": array.chunks,
         "shards": array.shards,
         "dimension names": array.metadata.dimension_names,
-    }
+    } | _byte_layout(array)
     for field, value in expected.items():
         if found[field] != value:
             raise SchemaError(
@@ -146,19 +195,16 @@ def _check_array(array: Any, spec: ArraySpec, num_slots: int) -> None:
             f"Array '{spec.name}' has fill value {array.fill_value}; "
             f"format {FORMAT_VERSION} requires {spec.fill_value}."
         )
-    _check_codecs(array, spec)
 
 
-def _check_codecs(array: Any, spec: ArraySpec) -> None:
-    """The codec chain decides where the bytes of a frame lie, so the byte-range reader depends on it."""
-    files: dict[str, Any] = {}
-    group = zarr.create_group(MemoryStore(store_dict=files), zarr_format=3)
-    required = _create_array(group, spec, num_slots=1).metadata.to_dict()["codecs"]
-    found = array.metadata.to_dict()["codecs"]
-    if found != required:
-        raise SchemaError(
-            f"Array '{spec.name}' has codecs {found}; format {FORMAT_VERSION} requires {required}."
-        )
+def _byte_layout(array: zarr.Array[Any]) -> dict[str, Any]:
+    """What decides in which file and where the bytes of a frame lie; the byte-range reader relies on it."""
+    metadata = array.metadata.to_dict()
+    return {"codecs": metadata["codecs"], "chunk key encoding": metadata["chunk_key_encoding"]}
+
+
+def _required_array(spec: ArraySpec) -> zarr.Array[Any]:
+    return _create_array(zarr.create_group(MemoryStore(), zarr_format=3), spec, num_slots=1)
 
 
 def _same_fill(found: Any, required: float | int) -> bool:

@@ -45,19 +45,39 @@ class ChannelStatistics:
 def quantise(latents_FND: Tensor, statistics: ChannelStatistics) -> tuple[Tensor, Tensor]:
     """Codes int8 (F, N, D) within +-127 and token scales float16 (F, N).
 
-    Raises UnencodableLatentsError where a latent is NaN or infinite.
+    Raises UnencodableLatentsError where a latent is NaN or infinite, or so far from the calibrated channels
+    that its scale leaves the range of float16.
     """
     standard_FND = (latents_FND.float() - statistics.mean_D) / statistics.std_D
     if not bool(torch.isfinite(standard_FND).all()):
         raise UnencodableLatentsError("Latents hold NaN or infinite values; int8 codes need finite ones.")
     scale_FN = (standard_FND.abs().amax(dim=-1) / CODE_LIMIT).half()
+    if not bool(torch.isfinite(scale_FN).all()):
+        raise UnencodableLatentsError(
+            "Latents lie more than 8 million standard deviations from the calibrated channel means; "
+            "the channel statistics are those of other latents."
+        )
     divisor_FN1 = torch.where(scale_FN > 0, scale_FN, 1.0).float().unsqueeze(-1)
     codes_FND = (standard_FND / divisor_FN1).round().clamp(-CODE_LIMIT, CODE_LIMIT).to(torch.int8)
     return codes_FND, scale_FN
 
 
+def as_float16(latents_FND: Tensor) -> Tensor:
+    """Latents for a float16 store.
+
+    Raises UnencodableLatentsError where one is NaN, infinite or out of range.
+    """
+    half_FND = latents_FND.half()
+    if not bool(torch.isfinite(half_FND).all()):
+        raise UnencodableLatentsError("Latents hold NaN or infinite values, or leave the range of float16.")
+    return half_FND
+
+
 def dequantise(
-    codes_XND: Tensor, token_scale_XN: Tensor, statistics: ChannelStatistics, dtype: torch.dtype = torch.float32
+    codes_XND: Tensor,
+    token_scale_XN: Tensor,
+    statistics: ChannelStatistics,
+    dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Latents (..., N, D) of `dtype`, computed in float32 on the device of the codes."""
     scaled_XND = codes_XND.float() * token_scale_XN.float().unsqueeze(-1)

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from store_schema.atomic import write_atomically
 from store_schema.errors import SchemaError
 from store_schema.format import ArraySpec
@@ -24,6 +26,7 @@ class SlotWriter:
 
         frames: for every per-frame array (F, ...) with the same 1 <= F <= 128. Raises SchemaError.
         """
+        frames = {name: np.ascontiguousarray(entries) for name, entries in frames.items()}
         lengths = {name: len(entries) for name, entries in frames.items()}
         if len(set(lengths.values())) != 1:
             raise SchemaError(f"The arrays of slot {slot} hold different numbers of frames: {lengths}.")

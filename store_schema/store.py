@@ -7,12 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from store_schema.attributes import StoreAttributes
+from store_schema.consistency import check_ledger, owners_of_slots
 from store_schema.errors import SchemaError
-from store_schema.format import REJECTS_TABLE, SLOT_FRAMES, TRAJECTORIES_TABLE, ArraySpec, LatentShape, Quantisation
-from store_schema.format import array_specs as specs_of
-from store_schema.layout import check_layout, open_group, read_attributes
+from store_schema.format import (
+    REJECTS_TABLE,
+    SLOT_FRAMES,
+    TRAJECTORIES_TABLE,
+    ArraySpec,
+    LatentShape,
+    Quantisation,
+    array_specs,
+)
+from store_schema.layout import check_layout, open_array, read_attributes
 from store_schema.ledger import LedgerRow, read_ledger
 from store_schema.quantisation import ChannelStatistics
 from store_schema.tables import Reject, Split, Trajectory, read_rejects, read_trajectories
@@ -34,14 +43,15 @@ class Store:
         path = Path(path)
         attributes = StoreAttributes.parse(read_attributes(path))
         fingerprint = attributes.fingerprint
-        specs = specs_of(fingerprint.encoder.latent_shape, fingerprint.quantisation)
+        specs = array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
         check_layout(path, specs, attributes.num_slots)
+        trajectories = read_trajectories(path / TRAJECTORIES_TABLE)
         ledger = read_ledger(path)
-        _check_ledger(ledger, fingerprint.sha256())
+        check_ledger(ledger, owners_of_slots(trajectories, attributes.num_slots), specs, fingerprint.sha256())
         return cls(
             path=path,
             attributes=attributes,
-            planned_trajectories=read_trajectories(path / TRAJECTORIES_TABLE),
+            planned_trajectories=trajectories,
             rejects=read_rejects(path / REJECTS_TABLE),
             ledger=ledger,
         )
@@ -59,12 +69,17 @@ class Store:
     @cached_property
     def specs(self) -> dict[str, ArraySpec]:
         """Its arrays by name."""
-        return specs_of(self.latent_shape, self.quantisation)
+        return array_specs(self.latent_shape, self.quantisation)
 
     @cached_property
     def trajectories(self) -> tuple[Trajectory, ...]:
         """The trajectories whose every slot is written."""
         return tuple(t for t in self.planned_trajectories if all(self._is_written(slot) for slot in t.slots))
+
+    @cached_property
+    def first_slots(self) -> frozenset[int]:
+        """The slots in which a trajectory begins."""
+        return frozenset(trajectory.first_slot for trajectory in self.planned_trajectories)
 
     def split(self, split: Split) -> tuple[Trajectory, ...]:
         """The finished trajectories of one side of the hold-out."""
@@ -75,14 +90,14 @@ class Store:
         """What dequantises its codes; None for a float16 store. Raises SchemaError before `calibrate` ran."""
         if self.quantisation is Quantisation.FLOAT16:
             return None
-        group = open_group(self.path)
-        mean_D, std_D = (torch.from_numpy(np.asarray(group[name][:])) for name in ("channel_mean", "channel_std"))
+        mean_D, std_D = (torch.from_numpy(self._whole(name)) for name in ("channel_mean", "channel_std"))
         statistics = ChannelStatistics(mean_D=mean_D, std_D=std_D)
         recorded = self.attributes.fingerprint.channel_statistics_sha256
         if statistics.sha256() != recorded:
             raise SchemaError(
-                f"channel_mean and channel_std have SHA-256 {statistics.sha256()}, the fingerprint says {recorded}. "
-                "Run `permafrost featurize --step calibrate` if the build is unfinished, else restore the files."
+                f"channel_mean and channel_std have SHA-256 {statistics.sha256()}, the fingerprint says "
+                f"{recorded}. Run `permafrost featurize --step calibrate` if that was not done yet, "
+                "else restore the files."
             )
         return statistics
 
@@ -111,6 +126,9 @@ class Store:
         """Planned slots that are not settled yet."""
         return [slot for slot in range(self.attributes.num_slots) if slot not in self.ledger]
 
+    def _whole(self, name: str) -> NDArray[np.float32]:
+        return np.asarray(open_array(self.path, name)[:], dtype=np.float32)
+
     def _is_written(self, slot: int) -> bool:
         return slot in self.ledger and self.ledger[slot].status == "written"
 
@@ -118,12 +136,3 @@ class Store:
 def address_to_slot(frame: int) -> tuple[int, int]:
     """Slot of a frame address and the frame's place in it."""
     return divmod(frame, SLOT_FRAMES)
-
-
-def _check_ledger(ledger: dict[int, LedgerRow], fingerprint_sha256: str) -> None:
-    stale = sorted(slot for slot, row in ledger.items() if row.fingerprint_sha256 != fingerprint_sha256)
-    if stale:
-        raise SchemaError(
-            f"Slots {stale[:5]} were written under another fingerprint than the store's {fingerprint_sha256[:12]}; "
-            "they belong to another build."
-        )

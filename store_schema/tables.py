@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,6 +46,7 @@ class Trajectory:
 
     phase: offset of the grid, in seconds on the physical clock and in rows on the nominal one.
     first_slot: the trajectory's frames lie at `first_slot x 128 + t` for t in [0, num_frames).
+    Raises SchemaError for a split that is neither 'train' nor 'validation', and where it has no frames.
     """
 
     index: int
@@ -65,6 +66,17 @@ class Trajectory:
     num_frames: int
     split: Split
 
+    def __post_init__(self) -> None:
+        if self.split not in get_args(Split):
+            raise SchemaError(
+                f"Trajectory {self.index} has split '{self.split}'; expected one of {get_args(Split)}."
+            )
+        if self.num_frames < 1 or self.first_slot < 0:
+            raise SchemaError(
+                f"Trajectory {self.index} has {self.num_frames} frames from slot {self.first_slot} on; "
+                "expected at least 1 frame and a slot of 0 or more."
+            )
+
     @property
     def first_frame(self) -> int:
         """Address of its first frame."""
@@ -81,7 +93,10 @@ class Trajectory:
         return range(self.first_slot, self.first_slot + self.num_slots)
 
     def frames_of_slot(self, slot: int) -> range:
-        """Which of its frames lie in `slot`, counted from the start of the trajectory."""
+        """Which of its frames lie in `slot`, counted from the start of the trajectory.
+
+        Frames [128, 129) of a trajectory of 129 frames lie in its second slot.
+        """
         start = (slot - self.first_slot) * SLOT_FRAMES
         return range(start, min(start + SLOT_FRAMES, self.num_frames))
 
@@ -128,7 +143,10 @@ def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         raise SchemaError(f"Table {path.name} cannot be read: {error}.") from error
     if table.schema.remove_metadata() != schema:
-        raise SchemaError(f"Table {path.name} has columns {table.schema.names}; format 1 requires {schema.names}.")
+        found, required = (
+            s.remove_metadata().to_string().replace("\n", ", ") for s in (table.schema, schema)
+        )
+        raise SchemaError(f"Table {path.name} has columns {found}; format 1 requires {required}.")
     return table
 
 

@@ -1,0 +1,130 @@
+"""Step `encode`: decode, crop, encode, quantise and write slots; any of them, anywhere, in any order.
+
+While the accelerator encodes one slot, a thread decodes the next ones and another writes the last one.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from featurize.encoder.registry import FrozenEncoder
+from featurize.errors import StepOrderError
+from featurize.frames import TrajectoryFrames, TrajectoryLoader
+from featurize.plan import fingerprint_of
+from featurize.recipe import Build
+from featurize.rejects import EpisodeRejected, RejectReason
+from featurize.threads import repeatable_threads
+from store_schema.errors import UnencodableLatentsError
+from store_schema.format import Quantisation
+from store_schema.layout import FrameArrays
+from store_schema.ledger import LedgerRow, settled_slots
+from store_schema.quantisation import as_float16, quantise
+from store_schema.slot_writer import SlotWriter
+from store_schema.store import Store
+
+STAGE_AHEAD: Final = 2
+
+
+def pending_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]:
+    """Of the slots asked for (default: all), those that are not in the ledger. Raises StepOrderError."""
+    num_slots = _open_calibrated(build).attributes.num_slots
+    asked = range(num_slots) if slots is None else slots
+    foreign = [slot for slot in asked if not 0 <= slot < num_slots]
+    if foreign:
+        raise StepOrderError(f"Slots {foreign} do not exist; the plan has slots 0 to {num_slots - 1}.")
+    settled = settled_slots(build.store)
+    return sorted(slot for slot in set(asked) if slot not in settled)
+
+
+def encode_slots(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> Iterator[LedgerRow]:
+    """Encode slots and yield the ledger row of each once it is safely on disk, in the order given.
+
+    An episode that cannot be decoded, or whose latents are not finite, is settled as rejected. Raises
+    FingerprintMismatchError where the encoder is not the one the store was planned for.
+    """
+    store = _open_calibrated(build)
+    store.attributes.fingerprint.require_same(fingerprint_of(build.recipe, encoder), ignore_statistics=True)
+    job = _EncodeJob(build, encoder, store)
+    with repeatable_threads(encoder.device), ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as writer:
+        decoded = _ahead(decoder, job.decode, slots)
+        encoded = map(job.encode, slots, decoded)
+        yield from _ahead(writer, job.write, encoded)
+
+
+Outcome = TrajectoryFrames | EpisodeRejected
+
+
+class _EncodeJob:
+    """The three stages of a slot. Each takes and hands on values; only `write` touches the store."""
+
+    def __init__(self, build: Build, encoder: FrozenEncoder, store: Store) -> None:
+        self.encoder = encoder
+        self.batch_frames = build.recipe.encode_batch_frames
+        self.quantisation = store.quantisation
+        self.statistics = store.channel_statistics
+        self.loader = TrajectoryLoader(build)
+        self.trajectory_of = {slot: t for t in store.planned_trajectories for slot in t.slots}
+        self.writer = SlotWriter(
+            path=store.path, specs=store.specs, fingerprint_sha256=store.attributes.fingerprint.sha256()
+        )
+
+    def decode(self, slot: int) -> Outcome:
+        trajectory = self.trajectory_of[slot]
+        try:
+            return self.loader.load(trajectory, np.asarray(trajectory.frames_of_slot(slot)))
+        except EpisodeRejected as rejected:
+            return rejected
+
+    def encode(self, slot: int, decoded: Outcome) -> tuple[int, FrameArrays | EpisodeRejected]:
+        if isinstance(decoded, EpisodeRejected):
+            return slot, decoded
+        try:
+            return slot, self._latent_arrays(decoded.pixels_FCHW) | decoded.rows
+        except UnencodableLatentsError as error:
+            episode_id = self.trajectory_of[slot].episode_id
+            return slot, EpisodeRejected(episode_id, "encode", RejectReason.LATENTS_NOT_FINITE, str(error))
+
+    def write(self, encoded: tuple[int, FrameArrays | EpisodeRejected]) -> LedgerRow:
+        slot, frames = encoded
+        episode_id = self.trajectory_of[slot].episode_id
+        if isinstance(frames, EpisodeRejected):
+            return self.writer.reject(slot, episode_id, frames.reason, frames.detail)
+        return self.writer.write(slot, episode_id, frames)
+
+    def _latent_arrays(self, pixels_FCHW: Tensor) -> FrameArrays:
+        batches = [self._encode_batch(batch) for batch in pixels_FCHW.split(self.batch_frames)]
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+    def _encode_batch(self, pixels_FCHW: Tensor) -> FrameArrays:
+        latents_FND = self.encoder.encode(pixels_FCHW)
+        if self.statistics is None:
+            return {"latents": as_float16(latents_FND).cpu().numpy()}
+        codes_FND, scale_FN = quantise(latents_FND, self.statistics.to(latents_FND.device))
+        return {"latents": codes_FND.cpu().numpy(), "token_scale": scale_FN.cpu().numpy()}
+
+
+def _open_calibrated(build: Build) -> Store:
+    store = Store.open(build.store)
+    fingerprint = store.attributes.fingerprint
+    if fingerprint.quantisation is Quantisation.INT8 and fingerprint.channel_statistics_sha256 is None:
+        raise StepOrderError("The store has no channel statistics; run `permafrost featurize --step calibrate` first.")
+    return store
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Results in order, with up to STAGE_AHEAD items in work before they are asked for."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(work, item))
+        if len(waiting) > STAGE_AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,25 @@
+"""What can stop a build. A single unusable episode does not: it goes into the rejects table."""
+
+
+class FeaturizeError(Exception):
+    """Base class of everything that stops a build."""
+
+
+class StepOrderError(FeaturizeError):
+    """A step was run before the one it needs."""
+
+
+class TooManyRejectsError(FeaturizeError):
+    """More episodes were rejected than `max_rejects` allows."""
+
+
+class NotEnoughEpisodesError(FeaturizeError):
+    """Too few usable episodes to hold any out."""
+
+
+class PlanMismatchError(FeaturizeError):
+    """The store was planned from other episodes or another recipe."""
+
+
+class UnfinishedBuildError(FeaturizeError):
+    """Slots are missing that finalise needs."""

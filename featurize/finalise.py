@@ -1,0 +1,78 @@
+"""Step `finalise`: statistics of the training split, then seal the ledger and the store."""
+
+from dataclasses import dataclass
+
+from featurize.errors import UnfinishedBuildError
+from featurize.index import check_rejects
+from featurize.index_table import read_index
+from featurize.recipe import Build
+from featurize.statistics import training_statistics
+from store_schema.format import REJECTS_TABLE
+from store_schema.layout import write_attributes
+from store_schema.ledger import LedgerRow, merge
+from store_schema.store import Store
+from store_schema.tables import REJECT_SCHEMA, Reject, write_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinaliseReport:
+    """What the sealed store holds."""
+
+    num_episodes: int
+    num_trajectories: int
+    num_frames: int
+    frame_bytes: int
+    rejects: dict[str, int]
+
+
+def finalise(build: Build) -> FinaliseReport:
+    """Seal the store; a sealed one is left as it is.
+
+    Raises UnfinishedBuildError while slots are missing, TooManyRejectsError where `encode` rejected too many.
+    """
+    store = Store.open(build.store)
+    if not store.attributes.sealed:
+        _require_finished(store)
+        _seal(build, store)
+        store = Store.open(build.store)
+    return FinaliseReport(
+        num_episodes=len({trajectory.episode_id for trajectory in store.trajectories}),
+        num_trajectories=len(store.trajectories),
+        num_frames=sum(trajectory.num_frames for trajectory in store.trajectories),
+        frame_bytes=store.frame_bytes,
+        rejects=store.rejects_by_reason(),
+    )
+
+
+def _seal(build: Build, store: Store) -> None:
+    """Each write is atomic and the attribute `sealed` comes last, so a killed call is simply run again."""
+    rejects = _all_rejects(store)
+    write_table(build.store / REJECTS_TABLE, rejects, REJECT_SCHEMA)
+    num_usable = len({trajectory.episode_id for trajectory in store.trajectories})
+    summary = f"By reason: {store.rejects_by_reason()}; each is listed in {REJECTS_TABLE} of the store."
+    check_rejects(num_usable, len(rejects), build.recipe.max_rejects, summary)
+    statistics = training_statistics(store)
+    merge(build.store)
+    sealed = store.attributes.model_copy(update={"statistics": statistics, "sealed": True})
+    write_attributes(build.store, sealed.model_dump(mode="json"))
+
+
+def _require_finished(store: Store) -> None:
+    missing = store.missing_slots()
+    if missing:
+        shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+        raise UnfinishedBuildError(
+            f"{len(missing)} of {store.attributes.num_slots} slots are missing: {shown}. "
+            "Run the same command again to encode only these."
+        )
+
+
+def _all_rejects(store: Store) -> list[Reject]:
+    """Those of `index`, and one per episode that `encode` had to reject."""
+    by_encode = {row.episode_id: _as_reject(row) for row in store.ledger.values() if row.status == "rejected"}
+    by_index = [reject for reject in store.rejects if reject.stage == "index"]
+    return sorted([*by_index, *by_encode.values()], key=lambda reject: (reject.episode_id, reject.detail))
+
+
+def _as_reject(row: LedgerRow) -> Reject:
+    return Reject(episode_id=row.episode_id, stage="encode", reason=row.reason, detail=row.detail)

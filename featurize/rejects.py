@@ -1,0 +1,72 @@
+"""Why an episode cannot be used: the reasons, and the two exceptions that carry them.
+
+Whatever finds a fault raises `UnusableError` without knowing whose fault it is; `rejecting` turns it into an
+`EpisodeRejected` that names the episode and the stage, which is one row of the store's rejects table.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Literal
+
+Stage = Literal["index", "encode"]
+
+
+class RejectReason(StrEnum):
+    """The kinds of fault that a rejects table counts."""
+
+    FOLDER_UNREADABLE = "folder_unreadable"
+    NO_METADATA = "no_metadata"
+    TWO_METADATA = "two_metadata"
+    METADATA_INVALID = "metadata_invalid"
+    H5_MISSING = "h5_missing"
+    H5_UNREADABLE = "h5_unreadable"
+    H5_MISSING_KEY = "h5_missing_key"
+    H5_MALFORMED = "h5_malformed"
+    STATES_NOT_FINITE = "states_not_finite"
+    VIDEO_MISSING = "video_missing"
+    VIDEO_OUTSIDE_EPISODE = "video_outside_episode"
+    VIDEO_UNREADABLE = "video_unreadable"
+    LENGTH_MISMATCH = "length_mismatch"
+    TIMESTAMPS_MISSING = "timestamps_missing"
+    TIMESTAMPS_NOT_FINITE = "timestamps_not_finite"
+    TIMESTAMPS_STALLED = "timestamps_stalled"
+    TIMESTAMPS_BACKWARDS = "timestamps_backwards"
+    TIMESTAMPS_GAP = "timestamps_gap"
+    TOO_SHORT = "too_short"
+    DUPLICATE_EPISODE = "duplicate_episode"
+
+
+class UnusableError(Exception):
+    """Something an episode is made of cannot be used; `detail` says what was expected and what was found."""
+
+    def __init__(self, reason: RejectReason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class EpisodeRejected(Exception):  # noqa: N818 - a verdict that goes into a table, not a failure of the program
+    """An episode that cannot be used. Picklable, so that it survives the way back from a worker process."""
+
+    def __init__(self, episode_id: str, stage: Stage, reason: RejectReason, detail: str) -> None:
+        super().__init__(episode_id, stage, reason, detail)
+        self.episode_id = episode_id
+        self.stage: Stage = stage
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"Episode {self.episode_id}: {self.detail}"
+
+
+@contextmanager
+def rejecting(episode_id: str, stage: Stage) -> Iterator[None]:
+    """Turn an `UnusableError` from the body into an `EpisodeRejected`; every other exception passes."""
+    try:
+        yield
+    except UnusableError as error:
+        raise EpisodeRejected(episode_id, stage, error.reason, error.detail) from error

@@ -1,0 +1,91 @@
+"""Statistics of the training split, computed with dask over the store's own chunks.
+
+Legend: F frames, A state size, N tokens, D channels.
+"""
+
+from typing import Any, Final
+
+import dask
+import dask.array as da
+import numpy as np
+from numpy.typing import NDArray
+
+from store_schema.attributes import DimensionStatistics, TrainingStatistics
+from store_schema.errors import SchemaError
+from store_schema.format import SLOT_FRAMES
+from store_schema.layout import open_group
+from store_schema.quantisation import dequantise
+from store_schema.reader import ClipReader
+from store_schema.store import Store
+from store_schema.tables import Trajectory
+
+MAX_LATENT_SLOTS: Final = 256
+
+
+def training_statistics(store: Store) -> TrainingStatistics:
+    """Mean and deviation of states and actions, and how much latents change from frame to frame.
+
+    States and actions are counted over every frame of the training split, latents over up to 256 of its
+    slots, evenly spread. The held-out part never enters.
+    """
+    trajectories = store.split("train")
+    if not trajectories:
+        raise SchemaError("No trajectory of the training split is finished; there is nothing to train on.")
+    is_training_F = _frame_mask(trajectories, store.attributes.num_slots * SLOT_FRAMES)
+    slots = [slot for trajectory in trajectories for slot in trajectory.slots]
+    chosen = [slots[i] for i in np.unique(np.linspace(0, len(slots) - 1, MAX_LATENT_SLOTS).astype(int))]
+    changes = [dask.delayed(_latent_change_l1)(store, slot) for slot in chosen]
+    states, actions, *by_slot = dask.compute(
+        _moments(store, "states", is_training_F), _moments(store, "actions", is_training_F), *changes,
+        scheduler="threads",
+    )  # fmt: skip
+    sums, counts = np.asarray(by_slot).sum(axis=0)
+    return TrainingStatistics(
+        num_frames=int(is_training_F.sum()),
+        states=_dimensions(states),
+        actions=_dimensions(actions),
+        latent_slots=len(chosen),
+        latent_change_l1=float(sums / max(counts, 1)),
+    )
+
+
+def _frame_mask(trajectories: tuple[Trajectory, ...], num_frames: int) -> NDArray[np.bool_]:
+    mask_F = np.zeros(num_frames, dtype=bool)
+    for trajectory in trajectories:
+        mask_F[trajectory.first_frame : trajectory.first_frame + trajectory.num_frames] = True
+    return mask_F
+
+
+def _moments(store: Store, name: str, is_training_F: NDArray[np.bool_]) -> Any:
+    """Lazy (mean, deviation) per dimension; the NaN action at the end of a trajectory is left out."""
+    values_FA = da.from_zarr(open_group(store.path)[name]).astype(np.float64)
+    mask_F = da.from_array(is_training_F, chunks=SLOT_FRAMES)
+    training_FA = da.where(mask_F[:, None], values_FA, np.nan)
+    return da.stack([da.nanmean(training_FA, axis=0), da.nanstd(training_FA, axis=0)])
+
+
+def _latent_change_l1(store: Store, slot: int) -> tuple[float, int]:
+    """Sum over frames of mean |z(t+1) - z(t)| within one slot, and the number of such pairs."""
+    num_frames = store.ledger[slot].num_frames
+    entries = {
+        name: np.empty((num_frames, *spec.item_shape), dtype=spec.dtype)
+        for name, spec in store.specs.items()
+        if name in ("latents", "token_scale", "states", "actions")
+    }
+    ClipReader.open(store).read_arrays(slot * SLOT_FRAMES, entries)
+    latents_FND = _latents(store, entries)
+    return float(np.abs(np.diff(latents_FND, axis=0)).mean(axis=(1, 2)).sum()), num_frames - 1
+
+
+def _latents(store: Store, entries: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    import torch
+
+    if store.channel_statistics is None:
+        return entries["latents"].astype(np.float32)
+    codes, scale = (torch.from_numpy(entries[name]) for name in ("latents", "token_scale"))
+    return dequantise(codes, scale, store.channel_statistics).numpy()
+
+
+def _dimensions(moments_2A: NDArray[np.float64]) -> DimensionStatistics:
+    mean, std = moments_2A
+    return DimensionStatistics(mean=tuple(mean.tolist()), std=tuple(std.tolist()))

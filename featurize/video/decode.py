@@ -1,0 +1,88 @@
+"""Decoding chosen frames of a video, exact to the frame.
+
+Shape suffixes: F frames asked for, H height, W width, C colours (RGB).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featurize.video.container import VideoUnreadableError, open_video
+
+Decoder = Literal["decord", "pyav"]
+
+
+def decode_frames(
+    path: Path, indices: Sequence[int] | NDArray[np.int64], decoder: Decoder
+) -> NDArray[np.uint8]:
+    """The frames with these numbers, in the order asked for: uint8 (F, H, W, 3), RGB.
+
+    `decoder` is `probe`'s choice: decord is exact only on the streams found safe there, and seeks; PyAV is
+    exact on all and reads from the start up to the last frame needed. Both use one thread, give the same
+    pixels and have closed the file on return. Raises `VideoUnreadableError` for a damaged file or a frame
+    that is not there.
+    """
+    sorted_indices, places_F = np.unique(np.asarray(indices, dtype=np.int64), return_inverse=True)
+    assert sorted_indices.size, "no frame asked for"
+    assert sorted_indices[0] >= 0, sorted_indices[0]
+    read = _read_with_decord if decoder == "decord" else _read_with_pyav
+    frames_FHWC = read(path, sorted_indices)
+    in_order = np.array_equal(places_F, np.arange(len(frames_FHWC)))
+    return frames_FHWC if in_order else frames_FHWC[places_F]
+
+
+def decord_frame_count(path: Path) -> int:
+    """The number of frames decord sees; 0 where it cannot open the file, or is not installed here."""
+    try:
+        return len(_open_with_decord(path))
+    except (ImportError, VideoUnreadableError):
+        return 0
+
+
+def _open_with_decord(path: Path) -> Any:
+    import decord  # no wheel exists for some platforms, where probe never chooses it
+
+    try:
+        return decord.VideoReader(str(path), num_threads=1)
+    except (decord.DECORDError, RuntimeError) as error:
+        raise VideoUnreadableError(f"{path.name} cannot be opened by decord.") from error
+
+
+def _read_with_decord(path: Path, sorted_indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    import decord
+
+    reader = _open_with_decord(path)
+    try:
+        _check_there(path, int(sorted_indices[-1]), len(reader))
+        frames_FHWC: NDArray[np.uint8] = reader.get_batch(sorted_indices).asnumpy()
+    except (decord.DECORDError, RuntimeError) as error:
+        raise VideoUnreadableError(f"{path.name} cannot be decoded by decord.") from error
+    finally:
+        del reader  # or the traceback of a failure keeps the file open
+    return frames_FHWC
+
+
+def _read_with_pyav(path: Path, sorted_indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+    with open_video(path) as (container, stream):
+        size = (stream.codec_context.height, stream.codec_context.width, 3)
+        frames_FHWC = np.empty((len(sorted_indices), *size), dtype=np.uint8)
+        num_found, num_seen = 0, 0
+        for number, frame in enumerate(container.decode(stream)):
+            num_seen = number + 1
+            if frame.is_corrupt:
+                raise VideoUnreadableError(f"{path.name} is damaged at frame {number}.")
+            if number == sorted_indices[num_found]:
+                frames_FHWC[num_found] = frame.to_ndarray(format="rgb24", threads=1)
+                num_found += 1
+            if num_found == len(sorted_indices):
+                return frames_FHWC
+    _check_there(path, int(sorted_indices[-1]), num_seen)
+    raise AssertionError("unreachable: the last frame asked for was seen")
+
+
+def _check_there(path: Path, index: int, num_frames: int) -> None:
+    if index >= num_frames:
+        raise VideoUnreadableError(f"{path.name} has {num_frames} frames; frame {index} was asked for.")

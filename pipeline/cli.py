@@ -1,0 +1,28 @@
+"""The `permafrost` command."""
+
+import sys
+
+import typer
+
+from pipeline.commands import data, featurizing, stores
+from pipeline.commands.errors import exit_with_message
+
+app = typer.Typer(
+    name="permafrost",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    help="Encode robot video once through a frozen encoder; train action-conditioned world models from the store.",
+)
+for commands in (data, featurizing, stores):
+    commands.register(app)
+
+
+def main() -> None:
+    """Run the command; an error that we name becomes one message on stderr and exit code 1."""
+    with exit_with_message():
+        app(prog_name="permafrost")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

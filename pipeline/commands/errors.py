@@ -1,0 +1,34 @@
+"""Errors that a user can act on become one message; a slip of ours keeps its traceback."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pydantic import ValidationError
+
+OUR_PACKAGES: Final = frozenset({"store_schema", "featurize", "train", "pipeline"})
+
+
+@contextmanager
+def exit_with_message() -> Iterator[None]:
+    """Print a named error of ours, or one of the operating system, to stderr and exit with code 1."""
+    try:
+        yield
+    except ValidationError as error:
+        _exit(f"{error.title}: " + "; ".join(f"{_place(e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors()))
+    except OSError as error:
+        _exit(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in OUR_PACKAGES:
+            raise
+        _exit(str(error))
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "value"
+
+
+def _exit(message: str) -> None:
+    print(f"permafrost: {message}", file=sys.stderr)
+    raise SystemExit(1)

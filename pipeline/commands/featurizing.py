@@ -1,0 +1,128 @@
+"""`featurize`: the whole flow, or one step of it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from featurize.clock import Clock
+from featurize.crop import CropPolicy
+from pipeline.commands.output import JsonFlag, emit, say
+from pipeline.commands.stores import store_facts
+from pipeline.errors import OptionError
+from store_schema.format import Quantisation
+
+
+class Step(StrEnum):
+    """The steps of a build, in order."""
+
+    INDEX = "index"
+    PLAN = "plan"
+    CALIBRATE = "calibrate"
+    ENCODE = "encode"
+    FINALISE = "finalise"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("featurize")(featurize)
+
+
+def featurize(
+    source: Annotated[Path, typer.Option(help="Folder of DROID raw episodes.")],
+    store: Annotated[Path, typer.Option(help="The feature store to make or to finish, such as features.zarr.")],
+    episode_list: Annotated[Path | None, typer.Option(help="Only the episodes this file names, a folder a line.")] = None,
+    step: Annotated[Step | None, typer.Option(help="Only this step; the others must have run.")] = None,
+    slots: Annotated[str | None, typer.Option(help="With --step encode: only these slots, such as 3,7.")] = None,
+    cameras: Annotated[str | None, typer.Option(help="left, right, wrist; several with commas. [left]")] = None,
+    clock: Annotated[Clock | None, typer.Option(help="What the 4 Hz grid is measured on. [physical]")] = None,
+    crop: Annotated[CropPolicy | None, typer.Option(help="The augmentation, one box per trajectory. [random]")] = None,
+    num_views: Annotated[int | None, typer.Option(help="Trajectories per episode and camera. [1]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides phases and crops. [0]")] = None,
+    encoder: Annotated[str | None, typer.Option(help="vjepa2-vitl, -vith, -vitg, timm:NAME. [vit-tiny-random]")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Checkpoint: official .pt or Hugging Face .safetensors.")] = None,
+    checkpoint_key: Annotated[str | None, typer.Option(help="Network in the .pt: target_encoder or encoder.")] = None,
+    quantisation: Annotated[Quantisation | None, typer.Option(help="How latents are stored. [int8]")] = None,
+    validation_share: Annotated[float | None, typer.Option(help="Share of episodes held out. [0.1]")] = None,
+    max_rejects: Annotated[float | None, typer.Option(help="Share of rejects at which the build fails. [0.2]")] = None,
+    encode_batch_frames: Annotated[int | None, typer.Option(help="Frames a forward pass. [32]")] = None,
+    attention: Annotated[Literal["sdpa", "xformers", "auto"], typer.Option(help="What computes attention.")] = "sdpa",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPUs there are.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one a GPU, or one a core.")] = None,
+    dask_address: Annotated[str | None, typer.Option(help="Scheduler of a running Dask cluster.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Encode every episode once into a feature store, through a Prefect flow.
+
+    Run the same command again after a crash: it does only what is missing. Options left out continue a store
+    as it was begun; [in brackets]: the default for a new one.
+
+    Example: `permafrost featurize --source data/demo --store data/demo.zarr`
+    """
+    given = {
+        "cameras": None if cameras is None else tuple(cameras.split(",")),
+        "clock": clock,
+        "crop": crop,
+        "num_views": num_views,
+        "seed": seed,
+        "encoder": encoder,
+        "checkpoint_key": checkpoint_key,
+        "quantisation": quantisation,
+        "validation_share": validation_share,
+        "max_rejects": max_rejects,
+        "encode_batch_frames": encode_batch_frames,
+    }
+    if slots is not None and step is not Step.ENCODE:
+        raise OptionError("--slots goes with --step encode.")
+    places = {
+        "store": store.absolute(),
+        "source_root": source.absolute(),
+        "episode_list": episode_list and episode_list.absolute(),
+        "weights": weights and weights.absolute(),
+        "attention": attention,
+        "device": device,
+    }
+    _run(given, places, {"num_workers": workers, "dask_address": dask_address}, step, _parse_slots(slots))
+    _report(store, as_json)
+
+
+def _run(
+    given: dict[str, Any], places: dict[str, Any], workers: dict[str, Any], step: Step | None, slots: list[int] | None
+) -> None:
+    from pipeline.prefect_server import prefect_server
+
+    with prefect_server() as address:
+        from featurize.recipe import Build, resolve_recipe
+        from pipeline import featurize_flow as flows
+        from pipeline.workers import Workers
+
+        say(f"Prefect API: {address}")
+        build = Build(recipe=resolve_recipe(places["store"], given), **places)
+        run_step(flows, build, Workers(**workers), step, slots)
+
+
+def run_step(flows: Any, build: Any, workers: Any, step: Step | None, slots: list[int] | None) -> None:
+    """Call the flow of one step, or of all."""
+    if step is None:
+        flows.featurize_flow(build, workers)
+    elif step is Step.ENCODE:
+        flows.encode_flow.with_options(task_runner=workers.task_runner())(build, slots)
+    else:
+        getattr(flows, f"{step}_flow")(build)
+
+
+def _report(store: Path, as_json: bool) -> None:
+    from store_schema.store import Store
+
+    if (store / "zarr.json").exists():
+        emit(store_facts(Store.open(store)), title=str(store), as_json=as_json)
+
+
+def _parse_slots(slots: str | None) -> list[int] | None:
+    if slots is None:
+        return None
+    numbers = slots.split(",")
+    if not all(number.strip().isdecimal() for number in numbers):
+        raise OptionError(f"--slots takes numbers with commas between, such as 3,7; got '{slots}'.")
+    return [int(number) for number in numbers]

@@ -1,0 +1,64 @@
+"""`status` and `verify`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.commands.output import JsonFlag, emit
+from store_schema.integrity import digest, verify_hashes
+from store_schema.store import Store
+
+StoreArgument = Annotated[Path, typer.Argument(help="A feature store, finished or not.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("status")(status)
+    app.command("verify")(verify)
+
+
+def status(store: StoreArgument, as_json: JsonFlag = False) -> None:
+    """How far a store is: episodes, frames, slots, rejects by reason, encoder, clock.
+
+    Example: `permafrost status data/demo.zarr`
+    """
+    emit(store_facts(Store.open(store)), title=str(store), as_json=as_json)
+
+
+def verify(
+    store: StoreArgument,
+    show_digest: Annotated[bool, typer.Option("--digest", help="Also hash all contents: equal stores, equal digests.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read every byte back and compare it with the ledger; exit code 1 with a list if anything differs.
+
+    Example: `permafrost verify data/demo.zarr --digest`
+    """
+    opened = Store.open(store)
+    problems = [vars(problem) for problem in verify_hashes(opened)]
+    facts: dict[str, Any] = {"ok": not problems, "slots": len(opened.ledger), "problems": problems}
+    if show_digest:
+        facts["digest"] = digest(store)
+    emit(facts, title=str(store), as_json=as_json)
+    if problems:
+        raise typer.Exit(1)
+
+
+def store_facts(store: Store) -> dict[str, Any]:
+    """What `status` prints."""
+    fingerprint = store.attributes.fingerprint
+    return {
+        "episodes": len({trajectory.episode_id for trajectory in store.trajectories}),
+        "trajectories": len(store.trajectories),
+        "frames": store.stored_frames,
+        "planned_frames": store.planned_frames,
+        "slots": store.attributes.num_slots,
+        "slots_done": len(store.ledger),
+        "bytes_per_frame": store.frame_bytes,
+        "rejects": store.rejects_by_reason(),
+        "sealed": store.attributes.sealed,
+        "fingerprint": fingerprint.sha256(),
+        "clock": fingerprint.clock,
+        "encoder": fingerprint.encoder.name,
+    }

@@ -1,0 +1,68 @@
+"""Progress with rate and remaining time: a bar in a terminal, an artifact in the Prefect UI."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
+
+ARTIFACT_PERIOD_SECONDS: Final = 2.0
+
+
+class RateColumn(ProgressColumn):
+    """Items a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        """The mean rate of the last seconds."""
+        return Text("" if task.speed is None else f"{task.speed:.1f} {self.unit}/s")
+
+
+@contextmanager
+def progress_bar(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A function of (done, total) that draws a bar on stderr; silent where stderr is not a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(),
+        RateColumn(unit), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class ArtifactProgress:
+    """The same as a progress artifact of the current flow run, updated every two seconds at most."""
+
+    def __init__(self, key: str, description: str) -> None:
+        self.description = description
+        self.artifact_id = create_progress_artifact(progress=0.0, key=key, description=description)
+        self.updated = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report `done` of `total`."""
+        if done < total and time.monotonic() - self.updated < ARTIFACT_PERIOD_SECONDS:
+            return
+        self.updated = time.monotonic()
+        update_progress_artifact(self.artifact_id, progress=100.0 * done / max(total, 1))
+
+
+@contextmanager
+def reported_progress(key: str, description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Both at once."""
+    artifact = ArtifactProgress(key, description)
+    with progress_bar(description, unit) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar(done, total)
+            artifact(done, total)
+
+        yield report

@@ -1,0 +1,159 @@
+"""Open-loop error of a predictor on held-out clips, beside what it costs to predict without it.
+
+From one frame the predictor runs on its own predictions, and the states after the first are integrated from
+the actions it is given: recorded states would give the true actions away. Error at horizon h is the mean
+absolute difference of the predicted and the encoded latent of frame t + h alone.
+
+Legend: B clips, T frames, N tokens per frame, D encoder width, A action size (7), H horizons.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from store_schema.store import Store
+from train.checkpoint import Checkpoint
+from train.clips import Clips
+from train.device import autocast, choose_device
+from train.held_out import HeldOutClips
+from train.objective import rollout
+from train.predictor import Predictor, PredictorConfig
+from train.provenance import ensure_same
+from train.run_folder import RunFolder, write_json
+
+HORIZONS: Final = (1, 2, 4, 8)
+CLIP_FRAMES: Final = max(HORIZONS) + 1
+
+COPY_LAST_FRAME: Final = "copy_last_frame"
+ZERO_ACTION: Final = "zero_action"
+SHUFFLED_ACTION: Final = "shuffled_action"
+_L1: Final = "l1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """L1 at each of `HORIZONS`: of the predictor, of the present frame taken for every later one, and of the
+    predictor when it is told that nothing moves or what another held-out clip did.
+    """
+
+    l1: tuple[float, ...]
+    baselines: dict[str, tuple[float, ...]]
+    num_starts: int
+    num_trajectories: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As logged and printed."""
+        return {
+            "horizons": list(HORIZONS),
+            "l1": list(self.l1),
+            "baselines": {name: list(errors) for name, errors in self.baselines.items()},
+            "num_starts": self.num_starts,
+            "num_trajectories": self.num_trajectories,
+        }
+
+
+def measure(predictor: Predictor, clips: HeldOutClips, *, batch_clips: int, device: torch.device) -> Errors:
+    """Errors over all of `clips`, which are `CLIP_FRAMES` long; every start weighs the same."""
+    sums: dict[str, Tensor] = {}
+    with _evaluating(predictor), autocast(device):
+        for batch in clips.batches(batch_clips, device):
+            for name, errors_BH in open_loop_errors(predictor, batch).items():
+                sums[name] = sums.get(name, 0.0) + errors_BH.double().sum(dim=0)
+    means = {name: tuple((total / len(clips)).tolist()) for name, total in sums.items()}
+    return Errors(
+        l1=means.pop(_L1), baselines=means, num_starts=len(clips), num_trajectories=clips.num_trajectories
+    )
+
+
+def open_loop_errors(predictor: Predictor, clips: Clips) -> dict[str, Tensor]:
+    """Errors (B, H) by name of all clips but the last, which only lends its actions to the one before it."""
+    latents_BTND, states_BTA = clips.latents_BTND[:-1], clips.states_BTA[:-1]
+    actions_BTA, foreign_BTA = clips.actions_BTA[:-1], clips.actions_BTA[1:]
+    first_BND, target_BTND = latents_BTND[:, 0], latents_BTND[:, 1:]
+    predictions = {
+        _L1: rollout(predictor, first_BND, states_BTA[:, 0], actions_BTA),
+        COPY_LAST_FRAME: first_BND.unsqueeze(1).expand_as(target_BTND),
+        ZERO_ACTION: rollout(predictor, first_BND, states_BTA[:, 0], torch.zeros_like(actions_BTA)),
+        SHUFFLED_ACTION: rollout(predictor, first_BND, states_BTA[:, 0], foreign_BTA),
+    }
+    scored = [horizon - 1 for horizon in HORIZONS]
+    return {
+        name: (predicted_BTND[:, scored].float() - target_BTND[:, scored]).abs().mean(dim=(2, 3))
+        for name, predicted_BTND in predictions.items()
+    }
+
+
+def evaluate(run_path: Path, store_path: Path, *, device: str | None = None) -> dict[str, Any]:
+    """Measure the run's last checkpoint on every held-out start and write evaluation.json.
+
+    Raises RunNotFoundError, CheckpointError, HeldOutError, StoreError, and RunMismatchError where the store
+    was encoded otherwise than the one trained on.
+    """
+    folder = RunFolder(run_path)
+    folder.ensure_trained()
+    checkpoint, store = Checkpoint.load(folder.checkpoint), Store.open(store_path)
+    _ensure_same_latents(checkpoint, store)
+    target = choose_device(device)
+    predictor = Predictor(PredictorConfig(**checkpoint.predictor)).to(target)
+    predictor.load_state_dict(checkpoint.model)
+    clips = HeldOutClips.of(store, CLIP_FRAMES)
+    errors = measure(predictor, clips, batch_clips=checkpoint.recipe["micro_batch_clips"], device=target)
+    return write_evaluation(folder, errors, store, checkpoint.step)
+
+
+def write_evaluation(folder: RunFolder, errors: Errors, store: Store, step: int) -> dict[str, Any]:
+    """The errors with what they were measured on, as written to evaluation.json."""
+    fingerprint = store.attributes.fingerprint
+    measured = errors.to_json()
+    measured["measured_on"] = {
+        "checkpoint_step": step,
+        "split": "validation",
+        "num_trajectories": measured.pop("num_trajectories"),
+        "num_starts": measured.pop("num_starts"),
+        "store_uuid": store.attributes.uuid,
+        "fingerprint_sha256": fingerprint.sha256(),
+        "encoder": fingerprint.encoder.name,
+        "clock": fingerprint.clock,
+        "frame_rate_hz": fingerprint.frame_rate_hz,
+        "crop": fingerprint.preprocessing.crop,
+        "store_recipe": store.attributes.recipe,
+    }
+    write_json(folder.evaluation, measured)
+    return measured
+
+
+def read_evaluation(folder: RunFolder, *, step: int) -> dict[str, Any] | None:
+    """Contents of evaluation.json where it was measured after `step` updates, else None."""
+    if not folder.evaluation.is_file():
+        return None
+    measured: dict[str, Any] = json.loads(folder.evaluation.read_bytes())
+    return measured if measured["measured_on"]["checkpoint_step"] == step else None
+
+
+def _ensure_same_latents(checkpoint: Checkpoint, store: Store) -> None:
+    fingerprint = store.attributes.fingerprint
+    found = {
+        "encoder": fingerprint.encoder.name,
+        "encoder_weights_sha256": fingerprint.encoder.weights_sha256,
+        "fingerprint_sha256": fingerprint.sha256(),
+    }
+    of_run = {name: checkpoint.trained_on[name] for name in found}
+    ensure_same(
+        "store", of_run, found, "Point --store at a store built under the settings of the one trained on."
+    )
+
+
+@contextmanager
+def _evaluating(predictor: Predictor) -> Iterator[None]:
+    predictor.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        predictor.train()

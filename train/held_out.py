@@ -1,0 +1,95 @@
+"""The held-out clips that errors are measured on.
+
+Legend: S starts, B clips of a batch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from store_schema.batch import ClipBuffers
+from store_schema.reader import ClipReader
+from store_schema.store import Store
+from train.clips import Clips
+
+ORDER_SEED: Final = 0
+"""Fixes the order of the starts, hence subsets and foreign actions, alike for every run on a store."""
+
+
+class HeldOutError(ValueError):
+    """There is too little held-out data to measure anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutClips:
+    """Every start in the validation split from which `clip_frames` frames follow, in one seeded random order.
+
+    start_S: addresses of first frames. trajectory_S: index of the trajectory of each.
+    """
+
+    store: Store
+    clip_frames: int
+    start_S: NDArray[np.int64]
+    trajectory_S: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, store: Store, clip_frames: int) -> "HeldOutClips":
+        """Raises HeldOutError where there are fewer than two starts."""
+        trajectories = store.split("validation")
+        starts = [
+            (t.first_frame + offset, t.index)
+            for t in trajectories
+            for offset in range(t.num_frames - clip_frames + 1)
+        ]
+        if len(starts) < 2:
+            raise HeldOutError(
+                f"{len(trajectories)} held-out trajectories hold {len(starts)} clips of {clip_frames} "
+                "frames; at least 2 are needed. Featurize more or longer episodes, or hold out a larger "
+                "share of them."
+            )
+        order = np.random.default_rng(ORDER_SEED).permutation(len(starts))
+        start_S, trajectory_S = np.array(starts, dtype=np.int64)[order].T
+        return cls(store, clip_frames, start_S, trajectory_S)
+
+    def __len__(self) -> int:
+        return len(self.start_S)
+
+    @property
+    def num_trajectories(self) -> int:
+        """Trajectories that the starts lie in."""
+        return len(np.unique(self.trajectory_S))
+
+    def first(self, num_starts: int) -> "HeldOutClips":
+        """A random part of at most `num_starts` starts."""
+        return HeldOutClips(
+            self.store, self.clip_frames, self.start_S[:num_starts], self.trajectory_S[:num_starts]
+        )
+
+    def batches(self, batch_clips: int, device: torch.device) -> Iterator[Clips]:
+        """The clips in order, at most `batch_clips` at a time, each batch with the clip after its last added.
+
+        After the very last clip comes the first. So row i + 1 is always another clip than row i, and pairing
+        each clip with the next is one cyclic permutation of all of them, whatever the batch size.
+        """
+        reader, statistics = ClipReader.open(self.store), self.store.channel_statistics
+        on_device = None if statistics is None else statistics.to(device)
+        cycle = np.append(self.start_S, self.start_S[0])
+        for begin in range(0, len(self), batch_clips):
+            addresses = cycle[begin : begin + batch_clips + 1]
+            buffers = self._read(reader, addresses)
+            yield Clips.from_store(buffers.as_batch(), on_device, device)
+
+    def _read(self, reader: ClipReader, addresses: NDArray[np.int64]) -> ClipBuffers:
+        buffers = ClipBuffers.allocate(
+            num_clips=len(addresses),
+            num_frames=self.clip_frames,
+            latent_shape=self.store.latent_shape,
+            quantisation=self.store.quantisation,
+        )
+        for row, first_frame in enumerate(addresses.tolist()):
+            reader.read(first_frame, buffers, row)
+        return buffers

@@ -1,0 +1,80 @@
+"""What a run was trained on and by which code: written into every checkpoint and compared on resume."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import store_schema
+import train
+from store_schema.store import Store
+from train.windows import WindowSampler
+
+
+class RunMismatchError(Exception):
+    """A run folder belongs to another recipe, or to other data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedOn:
+    """The data of a run. windows_sha256 differs as soon as other trajectories can be drawn from.
+
+    attribution: licence text of the source, which a trained model has to carry.
+    """
+
+    store_uuid: str
+    fingerprint_sha256: str
+    encoder: str
+    encoder_weights_sha256: str
+    clock: str
+    frame_rate_hz: float
+    crop: str
+    num_trajectories: int
+    num_windows: int
+    windows_sha256: str
+    attribution: str
+
+    @classmethod
+    def of(cls, store: Store, sampler: WindowSampler) -> "TrainedOn":
+        """The identity of the store and of the part of it that is drawn from."""
+        fingerprint = store.attributes.fingerprint
+        return cls(
+            store_uuid=store.attributes.uuid,
+            fingerprint_sha256=fingerprint.sha256(),
+            encoder=fingerprint.encoder.name,
+            encoder_weights_sha256=fingerprint.encoder.weights_sha256,
+            clock=fingerprint.clock,
+            frame_rate_hz=fingerprint.frame_rate_hz,
+            crop=fingerprint.preprocessing.crop,
+            num_trajectories=len(sampler.first_frame_W),
+            num_windows=sampler.num_windows,
+            windows_sha256=sampler.identity_sha256(),
+            attribution=store.attributes.source.attribution,
+        )
+
+
+def ensure_same(what: str, of_run: Mapping[str, Any], asked: Mapping[str, Any], remedy: str) -> None:
+    """Raise RunMismatchError naming every field of `what` in which the run differs from what is asked."""
+    names = sorted(of_run.keys() | asked.keys())
+    differing = [
+        f"{name}: run has {of_run.get(name)}, asked for {asked.get(name)}"
+        for name in names
+        if of_run.get(name) != asked.get(name)
+    ]
+    if differing:
+        raise RunMismatchError(
+            f"The run's {what} differs; nothing was changed. {'; '.join(differing)}. {remedy}"
+        )
+
+
+@cache
+def code_version() -> str:
+    """Version of the package, and 12 digits of a hash over the sources that decide a training step."""
+    digest = hashlib.sha256()
+    for package in (store_schema, train):
+        for source in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(f"{package.__name__}/{source.name}\0".encode() + source.read_bytes())
+    return f"{version('permafrost')}+{digest.hexdigest()[:12]}"

@@ -1,0 +1,55 @@
+"""runs/NAME: where everything about one run lies."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store_schema.atomic import write_atomically
+
+
+class RunNotFoundError(Exception):
+    """There is no run at the path given."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. recipe.json is there from the start, evaluation.json from the end."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """Resolved recipe, predictor, data and code version, as JSON."""
+        return self.path / "recipe.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: what was measured, in order of the steps."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        """Errors by horizon over all held-out starts, as JSON."""
+        return self.path / "evaluation.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that continuing the run needs, as `train.checkpoint` writes it."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The metrics once more, for TensorBoard."""
+        return self.path / "tensorboard"
+
+    def ensure_trained(self) -> None:
+        """Raise RunNotFoundError unless there is a checkpoint."""
+        if not self.checkpoint.is_file():
+            raise RunNotFoundError(f"There is no checkpoint in {self.path}; `permafrost train` writes one.")
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write readable JSON atomically; NaN and infinity are refused."""
+    write_atomically(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())

@@ -1,0 +1,68 @@
+"""What a run has learnt so far, and how it gets into and out of its folder."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from train.checkpoint import Checkpoint
+from train.initial_weights import load_initial_weights
+from train.predictor import Predictor
+from train.provenance import TrainedOn, code_version, ensure_same
+from train.recipe import TrainRecipe
+from train.run_folder import RunFolder, write_json
+
+_REMEDY = "Give the run another name, or use the settings it was started with."
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunState:
+    """The predictor and its optimiser, which the loop changes in place, and what they are bound to."""
+
+    recipe: TrainRecipe
+    trained_on: TrainedOn
+    folder: RunFolder
+    predictor: Predictor
+    optimiser: torch.optim.Optimizer
+
+    def begin_or_resume(self, init: Path | None) -> int:
+        """Updates that the run has done already.
+
+        Raises CheckpointError, RunMismatchError where the folder holds another run, and what reading `init`
+        raises; a run that is resumed does not read it.
+        """
+        if self.folder.checkpoint.is_file():
+            return self._resume()
+        if init is not None:
+            self.predictor.load_state_dict(load_initial_weights(init, self.predictor.config))
+        self._begin()
+        return 0
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint after `step` updates."""
+        self._checkpoint(step).save(self.folder.checkpoint)
+
+    def _begin(self) -> None:
+        described = self._checkpoint(step=0)
+        names = ("recipe", "predictor", "trained_on", "code_version")
+        write_json(self.folder.recipe, {name: getattr(described, name) for name in names})
+        described.save(self.folder.checkpoint)
+
+    def _resume(self) -> int:
+        checkpoint = Checkpoint.load(self.folder.checkpoint)
+        ensure_same("recipe", checkpoint.recipe, self.recipe.to_json(), _REMEDY)
+        ensure_same("data", checkpoint.trained_on, asdict(self.trained_on), _REMEDY)
+        self.predictor.load_state_dict(checkpoint.model)
+        self.optimiser.load_state_dict(checkpoint.optimiser)
+        return checkpoint.step
+
+    def _checkpoint(self, step: int) -> Checkpoint:
+        return Checkpoint(
+            step=step,
+            model=self.predictor.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            recipe=self.recipe.to_json(),
+            predictor=asdict(self.predictor.config),
+            trained_on=asdict(self.trained_on),
+            code_version=code_version(),
+        )
