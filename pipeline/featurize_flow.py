@@ -14,6 +14,7 @@ import pipeline.prefect_server  # noqa: F401, I001 - sets what prefect reads at 
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_table_artifact
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import task_run
 
 from featurize.calibrate import calibrate
 from featurize.encode import encode_slots, pending_slots
@@ -57,7 +58,12 @@ def calibrate_flow(build: Build) -> None:
     calibrate(build, encoder_of(build))
 
 
-@task(name="encode slots", task_run_name="encode slots {slots[0]}-{slots[-1]}", retries=2, retry_delay_seconds=5)
+def _batch_name() -> str:
+    slots = task_run.parameters["slots"]
+    return f"encode slots {slots[0]}-{slots[-1]}"
+
+
+@task(name="encode slots", task_run_name=_batch_name, retries=2, retry_delay_seconds=5)
 def encode_batch(build: Build, slots: Sequence[int]) -> int:
     """Encode those of `slots` that the ledger lacks; returns how many that were."""
     build = on_this_worker(build)
@@ -127,10 +133,10 @@ def _require_settled(futures: Sequence[PrefectFuture[int]], store: Path, pending
     missing = sorted(set(pending) - settled_slots(store))
     if not missing:
         return
-    causes = sorted({str(future.state.message) for future in futures if not future.state.is_completed()})
+    causes = {future.state.message or future.state.name for future in futures if not future.state.is_completed()}
     raise SlotsFailedError(
         f"{len(missing)} of {len(pending)} slots failed: {', '.join(map(str, missing[:20]))}. "
-        f"{' '.join(causes)} Run the same command again to retry only these."
+        f"Causes: {'; '.join(sorted(causes))}. Run the same command again to retry only these."
     )
 
 

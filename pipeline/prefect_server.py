@@ -8,9 +8,10 @@ from typing import Final
 # Read when prefect is imported: nothing leaves the machine, and the console shows our own progress instead.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 import httpx
+from prefect.logging.handlers import APILogHandler
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -38,6 +39,7 @@ def prefect_server() -> Iterator[str]:
         with _use(server.api_url):
             yield server.api_url
     finally:
+        APILogHandler().flush()
         server.stop()
 
 

@@ -21,7 +21,7 @@ class RecipeError(ValueError):
 class TrainRecipe:
     """What `train.recipe_defaults.recipe_for` resolves a preset and its overrides to.
 
-    batch_clips: clips of one update, over all processes. micro_batch_clips: clips that pass the device at once.
+    batch_clips: clips of one update, over all processes. micro_batch_clips: clips on the device at once.
     hours: hours of recording to train on, None for all. lr_*, *_steps: the schedule's three phases; the
     constant one takes what warm-up and decay leave of `steps`.
     validation_starts: held-out starts scored during the run; its end scores all of them.

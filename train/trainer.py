@@ -40,8 +40,8 @@ class TrainResult:
         if self.evaluation is not None:
             return f"Finished all {self.total_steps} steps; the results are in {self.run_path}."
         return (
-            f"Stopped after step {self.step} of {self.total_steps} and saved a checkpoint in {self.run_path}; "
-            "the same command continues from there."
+            f"Stopped after step {self.step} of {self.total_steps} and saved a checkpoint in "
+            f"{self.run_path}; the same command continues from there."
         )
 
 

@@ -6,12 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from featurize.clock import Clock
-from featurize.crop import CropPolicy
 from pipeline.commands.output import JsonFlag, emit, say
 from pipeline.commands.stores import store_facts
 from pipeline.errors import OptionError
-from store_schema.format import Quantisation
 
 
 class Step(StrEnum):
@@ -36,14 +33,14 @@ def featurize(
     step: Annotated[Step | None, typer.Option(help="Only this step; the others must have run.")] = None,
     slots: Annotated[str | None, typer.Option(help="With --step encode: only these slots, such as 3,7.")] = None,
     cameras: Annotated[str | None, typer.Option(help="left, right, wrist; several with commas. [left]")] = None,
-    clock: Annotated[Clock | None, typer.Option(help="What the 4 Hz grid is measured on. [physical]")] = None,
-    crop: Annotated[CropPolicy | None, typer.Option(help="The augmentation, one box per trajectory. [random]")] = None,
+    clock: Annotated[Literal["physical", "mp4_nominal"] | None, typer.Option(help="What the 4 Hz grid is measured on. [physical]")] = None,
+    crop: Annotated[Literal["random", "official"] | None, typer.Option(help="The augmentation, one box per trajectory. [random]")] = None,
     num_views: Annotated[int | None, typer.Option(help="Trajectories per episode and camera. [1]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides phases and crops. [0]")] = None,
     encoder: Annotated[str | None, typer.Option(help="vjepa2-vitl, -vith, -vitg, timm:NAME. [vit-tiny-random]")] = None,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint: official .pt or Hugging Face .safetensors.")] = None,
     checkpoint_key: Annotated[str | None, typer.Option(help="Network in the .pt: target_encoder or encoder.")] = None,
-    quantisation: Annotated[Quantisation | None, typer.Option(help="How latents are stored. [int8]")] = None,
+    quantisation: Annotated[Literal["int8", "float16"] | None, typer.Option(help="How latents are stored. [int8]")] = None,
     validation_share: Annotated[float | None, typer.Option(help="Share of episodes held out. [0.1]")] = None,
     max_rejects: Annotated[float | None, typer.Option(help="Share of rejects at which the build fails. [0.2]")] = None,
     encode_batch_frames: Annotated[int | None, typer.Option(help="Frames a forward pass. [32]")] = None,

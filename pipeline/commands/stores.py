@@ -1,13 +1,14 @@
 """`status` and `verify`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.commands.output import JsonFlag, emit
-from store_schema.integrity import digest, verify_hashes
-from store_schema.store import Store
+
+if TYPE_CHECKING:
+    from store_schema.store import Store
 
 StoreArgument = Annotated[Path, typer.Argument(help="A feature store, finished or not.")]
 
@@ -23,6 +24,8 @@ def status(store: StoreArgument, as_json: JsonFlag = False) -> None:
 
     Example: `permafrost status data/demo.zarr`
     """
+    from store_schema.store import Store
+
     emit(store_facts(Store.open(store)), title=str(store), as_json=as_json)
 
 
@@ -35,6 +38,9 @@ def verify(
 
     Example: `permafrost verify data/demo.zarr --digest`
     """
+    from store_schema.integrity import digest, verify_hashes
+    from store_schema.store import Store
+
     opened = Store.open(store)
     problems = [vars(problem) for problem in verify_hashes(opened)]
     facts: dict[str, Any] = {"ok": not problems, "slots": len(opened.ledger), "problems": problems}
@@ -45,7 +51,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def store_facts(store: Store) -> dict[str, Any]:
+def store_facts(store: "Store") -> dict[str, Any]:
     """What `status` prints."""
     fingerprint = store.attributes.fingerprint
     return {

@@ -1,4 +1,4 @@
-"""One small data set for all tests: enough episodes for each kind to occur (failure: 5th, short video: 7th)."""
+"""One small data set for all tests, with enough episodes for each kind (failure: 5th, short video: 7th)."""
 
 import json
 from dataclasses import dataclass

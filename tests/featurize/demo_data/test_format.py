@@ -40,7 +40,7 @@ METADATA_TYPES: dict[str, type] = {
     "right_mp4_path": str,
 }
 
-# Shape after the rows and number type of every array; SERIAL stands for each camera, WRIST for that on the hand.
+# Shape after the rows and number type of every array; SERIAL stands for each camera, WRIST for the hand's.
 ARRAYS: dict[str, tuple[tuple[int, ...], str]] = {
     "action/cartesian_position": ((6,), "float64"),
     "action/cartesian_velocity": ((6,), "float64"),
@@ -137,9 +137,11 @@ def test_the_left_camera_stands_on_the_robots_left_and_ext1_has_the_smaller_seri
 def test_the_h5_file_has_exactly_the_real_arrays(episodes: list[Any]) -> None:
     for episode in episodes:
         with h5py.File(episode.folder / "trajectory.h5") as file:
-            found: dict[str, tuple[tuple[int, ...], str]] = {}
-            file.visititems(lambda name, node: _note_array(found, name, node, episode.metadata))
-        assert found == _expected_arrays(episode.serials)
+            found = arrays_of(file)
+        lengths = {values.shape[0] for values in found.values()}
+        assert lengths == {episode.metadata["trajectory_length"]}
+        kinds = {name: (values.shape[1:], str(values.dtype)) for name, values in found.items()}
+        assert kinds == _expected_arrays(episode.serials)
 
 
 def test_the_h5_attributes_are_the_real_ones(episodes: list[Any]) -> None:
@@ -187,10 +189,10 @@ def test_episodes_last_six_to_nine_seconds(episodes: list[Any]) -> None:
     assert all(90 <= episode.metadata["trajectory_length"] <= 135 for episode in episodes)
 
 
-def _note_array(found: dict[str, Any], name: str, node: Any, metadata: dict[str, Any]) -> None:
-    if isinstance(node, h5py.Dataset):
-        assert len(node) == metadata["trajectory_length"]
-        found[name] = (node.shape[1:], str(node.dtype))
+def arrays_of(file: h5py.File) -> dict[str, Any]:
+    names: list[str] = []
+    file.visit(names.append)
+    return {name: file[name][()] for name in names if isinstance(file[name], h5py.Dataset)}
 
 
 def _expected_arrays(serials: dict[str, str]) -> dict[str, tuple[tuple[int, ...], str]]:

@@ -25,9 +25,15 @@ def test_the_solved_joints_put_the_hand_where_it_was_asked_to_be() -> None:
     np.testing.assert_allclose(reached, wanted, atol=1e-5)
 
 
-def test_the_home_posture_holds_the_hand_in_front_of_the_base_pointing_down() -> None:
+def test_the_makers_ready_posture_holds_the_hand_where_the_real_arm_does() -> None:
+    ready = np.array([[0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4]])
+    hand = link_frames(ready)[0, HAND_FRAME]
+    assert hand[:3, 3] == pytest.approx([0.307, 0.0, 0.590], abs=1e-3)
+    np.testing.assert_allclose(hand[:3, :3], np.diag([1.0, -1.0, -1.0]), atol=1e-9)
+
+
+def test_the_hand_points_straight_down_at_home() -> None:
     hand = link_frames(HOME_RADIANS[None])[0, HAND_FRAME]
-    assert hand[:3, 3] == pytest.approx([0.46, 0.0, 0.39], abs=0.02)
     np.testing.assert_allclose(hand[:3, :3], np.diag([1.0, -1.0, -1.0]), atol=1e-9)
 
 

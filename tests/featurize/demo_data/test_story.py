@@ -33,6 +33,7 @@ def test_a_placed_object_is_lifted_travels_with_the_fingertips_and_stands_on_the
     held = (times > story.hold.start_seconds) & (times < story.hold.end_seconds)
     apart = np.linalg.norm(poses[held, :3, 3] - fingertips(story, times)[held], axis=1)
     assert np.ptp(apart) < 1e-3
+    assert np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).max() < 0.03
     assert poses[:, 2, 3].max() > 0.1
     assert poses[-1, 2, 3] == 0.0
     assert np.linalg.norm(poses[-1, :2, 3] - poses[0, :2, 3]) > 0.05

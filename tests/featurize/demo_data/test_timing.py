@@ -16,7 +16,7 @@ def test_written_capture_times_rise_at_15_hz_with_jitter(episodes: list[Any]) ->
             steps_ms = np.diff(capture_ms)
             assert steps_ms.min() > 0
             assert 1000 / steps_ms.mean() == np.clip(1000 / steps_ms.mean(), 14.5, 15.0)
-            assert len(set(steps_ms.tolist())) > 2
+            assert 3 < steps_ms.std() < 15
 
 
 def test_capture_comes_before_arrival_before_the_end_of_reading(episodes: list[Any]) -> None:
@@ -49,3 +49,5 @@ def test_a_camera_delivers_its_next_frame_within_a_60th_of_a_second(seed: int, n
     assert waited_ms.min() >= 0
     assert waited_ms.max() <= 18
     assert np.diff(clock.estimated_capture).min() > 40
+    frames = np.diff(clock.frame_received) * 60 / 1000
+    np.testing.assert_allclose(frames, np.rint(frames), atol=0.1)
