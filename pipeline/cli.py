@@ -1,10 +1,8 @@
 """The `permafrost` command."""
 
-import sys
-
 import typer
 
-from pipeline.commands import data, featurizing, stores
+from pipeline.commands import data, featurizing, stores, training
 from pipeline.commands.errors import exit_with_message
 
 app = typer.Typer(
@@ -14,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Encode robot video once through a frozen encoder; train action-conditioned world models from the store.",
 )
-for commands in (data, featurizing, stores):
+for commands in (data, featurizing, stores, training):
     commands.register(app)
 
 
@@ -25,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -113,7 +113,9 @@ def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     try:
         array = group[name]
     except KeyError as error:
-        raise SchemaError(f"Array '{name}' is missing; format {FORMAT_VERSION} requires it.") from error
+        raise SchemaError(
+            f"Array '{name}' is missing, or a field of its zarr.json; format {FORMAT_VERSION} requires it."
+        ) from error
     except (ValueError, TypeError) as error:
         raise SchemaError(f"{name}/zarr.json is not the metadata of a Zarr array: {error}.") from error
     if not isinstance(array, zarr.Array):

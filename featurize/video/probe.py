@@ -104,7 +104,7 @@ def _why_not_decord(path: Path, packets: _Packets, stream: VideoStream) -> str:
     codec, pixel_format = stream.codec_context.codec.canonical_name, stream.codec_context.pix_fmt
     if codec != "h264":
         return f"codec {codec}, not h264"
-    if False and pixel_format not in DECORD_PIXEL_FORMATS:
+    if pixel_format not in DECORD_PIXEL_FORMATS:
         return f"pixel format {pixel_format}"
     if not packets.closed_gops:
         return "a key frame is no IDR (open GOP)"

@@ -1,0 +1,153 @@
+import threading
+import time
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from store_schema.errors import DamagedStoreError
+from store_schema.format import Quantisation
+from store_schema.layout import open_group, slot_path
+from store_schema.quantisation import dequantise
+from store_schema.reader import ByteRangeReader
+from store_schema.store import Store
+from train.stream import RING_SIZE, StoreReadError, StoreSource
+from train.subset import long_enough
+from train.windows import SampleBy, WindowSampler
+
+CLIP_FRAMES = 16
+
+
+def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2) -> StoreSource:
+    sampler = WindowSampler.over(
+        long_enough(store.split("train"), CLIP_FRAMES),
+        clip_frames=CLIP_FRAMES,
+        batch_clips=batch_clips,
+        sample_by=SampleBy.WINDOW,
+        seed=0,
+    )
+    return StoreSource(
+        store=store,
+        sampler=sampler,
+        clip_frames=CLIP_FRAMES,
+        micro_batch_clips=micro_batch_clips,
+        device=torch.device("cpu"),
+    )
+
+
+def read_by_zarr(store: Store, first_frame: int) -> dict[str, torch.Tensor]:
+    group = open_group(store.path)
+    names = [name for name in ("latents", "token_scale", "states", "actions") if name in group]
+    frames = slice(first_frame, first_frame + CLIP_FRAMES)
+    return {name: torch.from_numpy(np.asarray(group[name][frames])) for name in names}
+
+
+def test_clips_come_in_order_of_the_draws_and_as_zarr_reads_them(tiny_store):
+    store = Store.open(tiny_store)
+    source = source_of(store)
+    with source.stream(first_step=5) as stream:
+        # Held all along, so that a buffer filled again behind them would show.
+        micro_batches = list(islice(stream, 4 * RING_SIZE))
+    drawn = np.concatenate([source.sampler.draw(step) for step in range(5, 5 + 2 * RING_SIZE)])
+    for i, first_frame in enumerate(drawn.tolist()):
+        clips, row = micro_batches[i // 2], i % 2
+        stored = read_by_zarr(store, first_frame)
+        latents = dequantise(stored["latents"], stored["token_scale"], store.channel_statistics)
+        assert torch.equal(clips.latents_BTND[row], latents)
+        assert torch.equal(clips.states_BTA[row], stored["states"])
+        assert torch.equal(clips.actions_BTA[row], stored["actions"][:-1])
+        assert clips.latents_BTND.dtype is torch.float32
+
+
+def test_a_float16_store_needs_no_statistics(make_store, tmp_path):
+    path = make_store(tmp_path / "half.zarr", trajectories=[(20, "train")], quantisation=Quantisation.FLOAT16)
+    store = Store.open(path)
+    source = source_of(store)
+    with source.stream(0) as stream:
+        clips = next(stream)
+    stored = read_by_zarr(store, int(source.sampler.draw(0)[0]))
+    assert torch.equal(clips.latents_BTND[0], stored["latents"].float())
+
+
+def test_damaged_latents_stop_the_stream_with_the_slot_named(make_store, tmp_path):
+    path = make_store(tmp_path / "damaged.zarr", trajectories=[(16, "train")])
+    store = Store.open(path)
+    shard = path / slot_path(store.specs["latents"], 0)
+    damaged = bytearray(shard.read_bytes())
+    damaged[100] ^= 1
+    shard.write_bytes(damaged)
+    with source_of(store).stream(0) as stream, pytest.raises(DamagedStoreError, match="of slot 0"):
+        next(stream)
+
+
+def test_a_failing_disk_stops_the_stream_with_the_slot_named(tiny_store, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(ByteRangeReader, "read_into", fail)
+    with (
+        source_of(Store.open(tiny_store)).stream(0) as stream,
+        pytest.raises(StoreReadError, match=r"of slot \d+ cannot be read: .*Input/output error"),
+    ):
+        next(stream)
+
+
+def test_leaving_the_stream_ends_its_threads(tiny_store):
+    with source_of(Store.open(tiny_store)).stream(0) as stream:
+        next(stream)
+        assert _readers()
+    assert not _readers()
+
+
+def test_an_error_of_the_loop_ends_the_threads_too(tiny_store):
+    with pytest.raises(ZeroDivisionError), source_of(Store.open(tiny_store)).stream(0):
+        raise ZeroDivisionError
+    assert not _readers()
+
+
+def test_waiting_is_measured_only_while_nothing_is_ready(tiny_store, monkeypatch):
+    read = ByteRangeReader.read_into
+
+    def slowly(*args):
+        time.sleep(0.02)
+        read(*args)
+
+    monkeypatch.setattr(ByteRangeReader, "read_into", slowly)
+    with source_of(Store.open(tiny_store)).stream(0) as stream:
+        next(stream)
+        waited = stream.waited_seconds
+        assert waited > 0.1
+        time.sleep(1.0)
+        next(stream)
+        assert stream.waited_seconds - waited < 0.1
+
+
+def test_reading_ahead_is_bounded_by_the_ring(tiny_store, monkeypatch):
+    rows = []
+    read = ByteRangeReader.read_into
+
+    def counted(self, spec, slot, start, out):
+        rows.append(spec.name)
+        read(self, spec, slot, start, out)
+
+    monkeypatch.setattr(ByteRangeReader, "read_into", counted)
+    store = Store.open(tiny_store)
+    in_one_slot = WindowSampler.over(
+        store.split("train")[:1], clip_frames=CLIP_FRAMES, batch_clips=4, sample_by=SampleBy.WINDOW, seed=0
+    )
+    source = StoreSource(
+        store=store,
+        sampler=in_one_slot,
+        clip_frames=CLIP_FRAMES,
+        micro_batch_clips=2,
+        device=torch.device("cpu"),
+    )
+    with source.stream(0) as stream:
+        next(stream)
+        time.sleep(0.5)
+        assert rows.count("latents") == RING_SIZE * 2
+
+
+def _readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("clip-reader")]
