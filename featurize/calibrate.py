@@ -1,6 +1,7 @@
 """Step `calibrate`: fix the channel statistics of an int8 store before any slot is written."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,15 +11,16 @@ from torch import Tensor
 from featurize.encoder.registry import FrozenEncoder
 from featurize.errors import NotEnoughEpisodesError
 from featurize.frames import TrajectoryLoader
+from featurize.planned import open_planned, require_encoder
 from featurize.recipe import Build
 from featurize.rejects import EpisodeRejected
 from featurize.threads import repeatable_threads
 from store_schema.atomic import write_atomically
-from store_schema.attributes import StoreAttributes
 from store_schema.format import Quantisation
-from store_schema.layout import encode_whole, read_attributes, write_attributes
+from store_schema.layout import encode_whole, write_attributes
 from store_schema.quantisation import ChannelStatistics
 from store_schema.store import Store
+from store_schema.tables import Trajectory
 
 CALIBRATION_FRAMES: Final = 1024
 CALIBRATION_TRAJECTORIES: Final = 128
@@ -28,46 +30,57 @@ logger = logging.getLogger(__name__)
 def calibrate(build: Build, encoder: FrozenEncoder) -> ChannelStatistics | None:
     """Measure and store the channel statistics; None for a float16 store, the stored ones if they are there.
 
-    At least 1,000 frames of up to 128 training trajectories (fewer if there are fewer), chosen by the seed.
-    An episode that cannot be decoded is left out here and rejected by `encode`.
+    1,024 frames of up to 128 training trajectories (fewer if there are fewer), chosen by the seed. An episode
+    that cannot be decoded is left out here and rejected by `encode`. Raises StepOrderError before `plan`, and
+    FingerprintMismatchError where the encoder is not the one the store was planned for.
     """
-    attributes = StoreAttributes.parse(read_attributes(build.store))
-    if attributes.fingerprint.quantisation is Quantisation.FLOAT16:
+    store = open_planned(build)
+    require_encoder(store, build, encoder)
+    if store.quantisation is Quantisation.FLOAT16:
         return None
-    if attributes.fingerprint.channel_statistics_sha256 is not None:
-        return Store.open(build.store).channel_statistics
+    if store.attributes.fingerprint.channel_statistics_sha256 is not None:
+        return store.channel_statistics
+    training = [t for t in store.planned_trajectories if t.split == "train"]
     with repeatable_threads(encoder.device):
-        statistics = ChannelStatistics.of(_sample_latents(build, encoder))
-    _write(build, attributes, statistics)
+        latents = list(_sample_latents(build, encoder, training))
+    if not latents:
+        raise NotEnoughEpisodesError(
+            "No training trajectory could be decoded: the warnings above say why. Mend the source."
+        )
+    statistics = ChannelStatistics.of(torch.cat(latents))
+    _write(store, statistics)
     return statistics
 
 
-def _sample_latents(build: Build, encoder: FrozenEncoder) -> Tensor:
-    trajectories = [t for t in Store.open(build.store).planned_trajectories if t.split == "train"]
+def _sample_latents(build: Build, encoder: FrozenEncoder, training: Sequence[Trajectory]) -> Iterator[Tensor]:
+    """Latents (F, N, D) of drawn frames, batch after batch.
+
+    As many of each trajectory; the shortest come first, so that the longer ones make up for what they lack.
+    """
     rng = np.random.default_rng([build.recipe.seed, CALIBRATION_FRAMES])
-    chosen = rng.permutation(len(trajectories))[:CALIBRATION_TRAJECTORIES]
-    frames_each = -(-CALIBRATION_FRAMES // len(chosen))
-    loader = TrajectoryLoader(build)
-    sampled: list[Tensor] = []
-    for trajectory in (trajectories[i] for i in sorted(chosen)):
-        count = min(frames_each, trajectory.num_frames)
+    chosen = [training[i] for i in rng.permutation(len(training))[:CALIBRATION_TRAJECTORIES]]
+    loader = TrajectoryLoader(build, chosen)
+    num_missing = CALIBRATION_FRAMES
+    by_length = sorted(chosen, key=lambda trajectory: (trajectory.num_frames, trajectory.index))
+    for num_left, trajectory in zip(range(len(chosen), 0, -1), by_length, strict=True):
+        count = min(-(-num_missing // num_left), trajectory.num_frames)
         steps = np.sort(rng.choice(trajectory.num_frames, size=count, replace=False))
         try:
-            frames = loader.load(trajectory, steps)
+            pixels_FCHW = loader.load(trajectory, steps).pixels_FCHW
         except EpisodeRejected as rejected:
             logger.warning("Left out of the calibration: %s", rejected)
             continue
-        sampled.append(encoder.encode(frames.pixels_FCHW).cpu())
-    if not sampled:
-        raise NotEnoughEpisodesError("No training trajectory could be decoded; see the warnings above.")
-    return torch.cat(sampled)
+        num_missing -= count
+        for batch_FCHW in torch.split(pixels_FCHW, build.recipe.encode_batch_frames):
+            yield encoder.encode(batch_FCHW).cpu()
 
 
-def _write(build: Build, attributes: StoreAttributes, statistics: ChannelStatistics) -> None:
+def _write(store: Store, statistics: ChannelStatistics) -> None:
     """The arrays first, then the attribute that makes them count."""
-    specs = Store.open(build.store).specs
     for name, values_D in (("channel_mean", statistics.mean_D), ("channel_std", statistics.std_D)):
-        relative, data = encode_whole(specs[name], values_D.numpy())
-        write_atomically(build.store / relative, data)
-    fingerprint = attributes.fingerprint.model_copy(update={"channel_statistics_sha256": statistics.sha256()})
-    write_attributes(build.store, attributes.model_copy(update={"fingerprint": fingerprint}).model_dump(mode="json"))
+        relative, data = encode_whole(store.specs[name], values_D.numpy())
+        write_atomically(store.path / relative, data)
+    update = {"channel_statistics_sha256": statistics.sha256()}
+    fingerprint = store.attributes.fingerprint.model_copy(update=update)
+    attributes = store.attributes.model_copy(update={"fingerprint": fingerprint})
+    write_attributes(store.path, attributes.model_dump(mode="json"))

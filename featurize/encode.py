@@ -12,14 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from featurize.encoder.registry import FrozenEncoder
-from featurize.errors import StepOrderError
+from featurize.errors import UnknownSlotsError
 from featurize.frames import TrajectoryFrames, TrajectoryLoader
-from featurize.plan import fingerprint_of
+from featurize.planned import open_calibrated, require_encoder
 from featurize.recipe import Build
 from featurize.rejects import EpisodeRejected, RejectReason
 from featurize.threads import repeatable_threads
 from store_schema.errors import UnencodableLatentsError
-from store_schema.format import Quantisation
 from store_schema.layout import FrameArrays
 from store_schema.ledger import LedgerRow, settled_slots
 from store_schema.quantisation import as_float16, quantise
@@ -29,13 +28,24 @@ from store_schema.store import Store
 STAGE_AHEAD: Final = 2
 
 
+def encode(build: Build, encoder: FrozenEncoder, slots: Sequence[int] | None = None) -> int:
+    """Encode those of `slots` (default: all) that the ledger lacks; returns how many that were.
+
+    Raises what `pending_slots` and `encode_slots` raise.
+    """
+    return sum(1 for _ in encode_slots(build, encoder, pending_slots(build, slots)))
+
+
 def pending_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]:
-    """Of the slots asked for (default: all), those that are not in the ledger. Raises StepOrderError."""
-    num_slots = _open_calibrated(build).attributes.num_slots
+    """Of the slots asked for (default: all), those that are not in the ledger.
+
+    Raises UnknownSlotsError, and what `open_calibrated` raises.
+    """
+    num_slots = open_calibrated(build).attributes.num_slots
     asked = range(num_slots) if slots is None else slots
     foreign = [slot for slot in asked if not 0 <= slot < num_slots]
     if foreign:
-        raise StepOrderError(f"Slots {foreign} do not exist; the plan has slots 0 to {num_slots - 1}.")
+        raise UnknownSlotsError(f"Slots {foreign} do not exist; the plan has slots 0 to {num_slots - 1}.")
     settled = settled_slots(build.store)
     return sorted(slot for slot in set(asked) if slot not in settled)
 
@@ -46,10 +56,14 @@ def encode_slots(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> 
     An episode that cannot be decoded, or whose latents are not finite, is settled as rejected. Raises
     FingerprintMismatchError where the encoder is not the one the store was planned for.
     """
-    store = _open_calibrated(build)
-    store.attributes.fingerprint.require_same(fingerprint_of(build.recipe, encoder), ignore_statistics=True)
-    job = _EncodeJob(build, encoder, store)
-    with repeatable_threads(encoder.device), ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as writer:
+    store = open_calibrated(build)
+    require_encoder(store, build, encoder)
+    job = _EncodeJob(build, encoder, store, slots)
+    with (
+        repeatable_threads(encoder.device),
+        ThreadPoolExecutor(1) as decoder,
+        ThreadPoolExecutor(1) as writer,
+    ):
         decoded = _ahead(decoder, job.decode, slots)
         encoded = map(job.encode, slots, decoded)
         yield from _ahead(writer, job.write, encoded)
@@ -61,13 +75,14 @@ Outcome = TrajectoryFrames | EpisodeRejected
 class _EncodeJob:
     """The three stages of a slot. Each takes and hands on values; only `write` touches the store."""
 
-    def __init__(self, build: Build, encoder: FrozenEncoder, store: Store) -> None:
+    def __init__(self, build: Build, encoder: FrozenEncoder, store: Store, slots: Sequence[int]) -> None:
         self.encoder = encoder
         self.batch_frames = build.recipe.encode_batch_frames
         self.quantisation = store.quantisation
         self.statistics = store.channel_statistics
-        self.loader = TrajectoryLoader(build)
-        self.trajectory_of = {slot: t for t in store.planned_trajectories for slot in t.slots}
+        owners = {slot: t for t in store.planned_trajectories for slot in t.slots}
+        self.trajectory_of = {slot: owners[slot] for slot in slots}
+        self.loader = TrajectoryLoader(build, list(self.trajectory_of.values()))
         self.writer = SlotWriter(
             path=store.path, specs=store.specs, fingerprint_sha256=store.attributes.fingerprint.sha256()
         )
@@ -107,19 +122,13 @@ class _EncodeJob:
         return {"latents": codes_FND.cpu().numpy(), "token_scale": scale_FN.cpu().numpy()}
 
 
-def _open_calibrated(build: Build) -> Store:
-    store = Store.open(build.store)
-    fingerprint = store.attributes.fingerprint
-    if fingerprint.quantisation is Quantisation.INT8 and fingerprint.channel_statistics_sha256 is None:
-        raise StepOrderError("The store has no channel statistics; run `permafrost featurize --step calibrate` first.")
-    return store
-
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
     """Results in order, with up to STAGE_AHEAD items in work before they are asked for."""
     waiting: deque[Future[Result]] = deque()
     for item in items:

@@ -21,5 +21,13 @@ class PlanMismatchError(FeaturizeError):
     """The store was planned from other episodes or another recipe."""
 
 
+class SourceMovedError(FeaturizeError):
+    """Nothing of what was indexed lies under the source root any more."""
+
+
+class UnknownSlotsError(FeaturizeError):
+    """Slots were asked for that the plan does not have."""
+
+
 class UnfinishedBuildError(FeaturizeError):
     """Slots are missing that finalise needs."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from featurize.errors import UnfinishedBuildError
 from featurize.index import check_rejects
-from featurize.index_table import read_index
+from featurize.planned import open_planned
 from featurize.recipe import Build
 from featurize.statistics import training_statistics
 from store_schema.format import REJECTS_TABLE
@@ -28,9 +28,10 @@ class FinaliseReport:
 def finalise(build: Build) -> FinaliseReport:
     """Seal the store; a sealed one is left as it is.
 
-    Raises UnfinishedBuildError while slots are missing, TooManyRejectsError where `encode` rejected too many.
+    Raises UnfinishedBuildError while slots are missing, TooManyRejectsError where `encode` rejected too many,
+    and what `open_planned` raises.
     """
-    store = Store.open(build.store)
+    store = open_planned(build)
     if not store.attributes.sealed:
         _require_finished(store)
         _seal(build, store)
@@ -48,9 +49,10 @@ def _seal(build: Build, store: Store) -> None:
     """Each write is atomic and the attribute `sealed` comes last, so a killed call is simply run again."""
     rejects = _all_rejects(store)
     write_table(build.store / REJECTS_TABLE, rejects, REJECT_SCHEMA)
-    num_usable = len({trajectory.episode_id for trajectory in store.trajectories})
+    rejected_ids = {reject.episode_id for reject in rejects if reject.stage == "encode"}
+    num_usable = len({trajectory.episode_id for trajectory in store.trajectories} - rejected_ids)
     summary = f"By reason: {store.rejects_by_reason()}; each is listed in {REJECTS_TABLE} of the store."
-    check_rejects(num_usable, len(rejects), build.recipe.max_rejects, summary)
+    check_rejects(num_usable, len(rejects), build.max_rejects, summary)
     statistics = training_statistics(store)
     merge(build.store)
     sealed = store.attributes.model_copy(update={"statistics": statistics, "sealed": True})

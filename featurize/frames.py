@@ -3,8 +3,8 @@
 Legend: F frames, C colours, H W pixels, A state size, E extrinsics size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from torch import Tensor
 from featurize.actions import actions_from_states
 from featurize.crop import CropBox, crop_and_resize
 from featurize.encoder.registry import encoder_spec
+from featurize.errors import SourceMovedError
 from featurize.index import open_source
-from featurize.index_table import IndexedStream, read_index
+from featurize.index_table import IndexedStream, read_index, read_locations
 from featurize.recipe import Build
-from featurize.rejects import rejecting
+from featurize.rejects import RejectReason, UnusableError, rejecting
 from featurize.sources.protocol import Episode, EpisodeRef
 from featurize.video.decode import decode_frames
 from store_schema.format import EXTRINSICS_SIZE, THUMBNAIL_SIZE_PX
@@ -33,37 +34,61 @@ class TrajectoryFrames:
     rows: dict[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
 class TrajectoryLoader:
-    """Decodes planned trajectories of one build."""
+    """Decodes these planned trajectories of one build.
 
-    build: Build
+    Raises SourceMovedError where no indexed episode lies under the source root: a missing disk must not
+    settle every slot as rejected.
+    """
+
+    def __init__(self, build: Build, trajectories: Sequence[Trajectory]) -> None:
+        if not any((build.source_root / location).is_dir() for location in read_locations(build)):
+            raise SourceMovedError(
+                f"No episode that was indexed lies under {build.source_root}. "
+                "Point --source at the folder that was indexed; is its disk there?"
+            )
+        self.build = build
+        streams = read_index(build, {trajectory.episode_id for trajectory in trajectories})
+        self._indexed = {(stream.episode_id, stream.camera): stream for stream in streams}
 
     def load(self, trajectory: Trajectory, steps: NDArray[np.int64]) -> TrajectoryFrames:
         """Frames `steps` (F,) of the trajectory. Raises EpisodeRejected where the source no longer serves."""
         indexed = self._indexed[trajectory.episode_id, trajectory.camera]
-        ref = EpisodeRef(episode_id=indexed.episode_id, location=indexed.location)
-        recipe = self.build.recipe
-        episode = open_source(self.build).load(ref, (trajectory.camera,), recipe.clock)
-        rows_T = indexed.rows_at(recipe.clock, trajectory.phase)
-        stream = episode.streams[trajectory.camera]
+        rows_T = indexed.rows_at(self.build.recipe.clock, trajectory.phase)
         with rejecting(trajectory.episode_id, "encode"):
+            episode = self._load_as_indexed(indexed)
+            stream = episode.streams[trajectory.camera]
             images_FHWC = torch.from_numpy(decode_frames(stream.video_path, rows_T[steps], stream.decoder))
-        box = CropBox(
-            top=trajectory.crop_top_px,
-            left=trajectory.crop_left_px,
-            height=trajectory.crop_height_px,
-            width=trajectory.crop_width_px,
-        )
-        thumbnails_FCHW = crop_and_resize(images_FHWC, box, THUMBNAIL_SIZE_PX)
         rows = _row_arrays(episode, trajectory, rows_T, steps)
-        rows["thumbnails"] = thumbnails_FCHW.round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-        image_size_px = encoder_spec(recipe.encoder).image_size_px
-        return TrajectoryFrames(pixels_FCHW=crop_and_resize(images_FHWC, box, image_size_px), rows=rows)
+        rows["thumbnails"] = _thumbnails(images_FHWC, _box(trajectory))
+        image_size_px = encoder_spec(self.build.recipe.encoder).image_size_px
+        pixels_FCHW = crop_and_resize(images_FHWC, _box(trajectory), image_size_px)
+        return TrajectoryFrames(pixels_FCHW=pixels_FCHW, rows=rows)
 
-    @cached_property
-    def _indexed(self) -> dict[tuple[str, str], IndexedStream]:
-        return {(stream.episode_id, stream.camera): stream for stream in read_index(self.build)}
+    def _load_as_indexed(self, indexed: IndexedStream) -> Episode:
+        ref = EpisodeRef(episode_id=indexed.episode_id, location=indexed.location)
+        episode = open_source(self.build).load(ref, (indexed.camera,), self.build.recipe.clock)
+        if not IndexedStream.of(episode, episode.streams[indexed.camera]).is_same(indexed):
+            raise UnusableError(
+                RejectReason.CHANGED_SINCE_INDEX,
+                f"metadata, rows, times or video size in {indexed.location} differ from what was planned from.",
+            )
+        return episode
+
+
+def _box(trajectory: Trajectory) -> CropBox:
+    return CropBox(
+        top=trajectory.crop_top_px,
+        left=trajectory.crop_left_px,
+        height=trajectory.crop_height_px,
+        width=trajectory.crop_width_px,
+    )
+
+
+def _thumbnails(images_FHWC: Tensor, box: CropBox) -> NDArray[np.uint8]:
+    small_FCHW = crop_and_resize(images_FHWC, box, THUMBNAIL_SIZE_PX).round().byte()
+    thumbnails_FHWC: NDArray[np.uint8] = small_FCHW.permute(0, 2, 3, 1).contiguous().numpy()
+    return thumbnails_FHWC
 
 
 def _row_arrays(

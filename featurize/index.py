@@ -6,12 +6,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from featurize.errors import TooManyRejectsError
-from featurize.index_table import INDEX_TABLE, IndexedStream, read_index, read_index_rejects, write_index
-from featurize.recipe import Build, read_recipe, write_recipe
-from featurize.rejects import EpisodeRejected, RejectReason
+from featurize.errors import PlanMismatchError, TooManyRejectsError
+from featurize.index_table import (
+    INDEX_TABLE,
+    IndexedStream,
+    is_as_indexed,
+    read_index,
+    read_index_rejects,
+    write_index,
+)
+from featurize.recipe import Build, indexed_recipe, planned_recipe, write_recipe
+from featurize.rejects import EpisodeRejected, RejectReason, rejecting
 from featurize.sources.droid_raw import DroidRaw
 from featurize.sources.protocol import EpisodeRef, Source
+from featurize.video.verify import verify_decodes
 from store_schema.format import REJECTS_TABLE
 from store_schema.tables import Reject
 
@@ -29,7 +37,8 @@ class IndexReport:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.rejects.items()) or "none"
-        return f"{self.num_usable} of {self.num_usable + self.num_rejected} episodes usable; rejected: {reasons}."
+        num_episodes = self.num_usable + self.num_rejected
+        return f"{self.num_usable} of {num_episodes} episodes usable; rejected: {reasons}."
 
 
 def open_source(build: Build) -> Source:
@@ -40,15 +49,17 @@ def open_source(build: Build) -> Source:
 def index(build: Build, on_progress: Progress | None = None) -> IndexReport:
     """Look at all episodes and write the tables of usable streams and of rejects.
 
-    Raises TooManyRejectsError, after both tables are written, and PlanMismatchError where the store was
-    begun with another recipe.
+    Raises TooManyRejectsError, after both tables are written, and PlanMismatchError, with nothing written,
+    where the store was planned with another recipe or from other episodes.
     """
-    begun = read_recipe(build.store)
-    if begun is not None and (build.store / "zarr.json").exists():
-        begun.require_same(build.recipe)
+    planned = planned_recipe(build.store)
+    if planned is not None:
+        planned.require_same(build.recipe)
     source = open_source(build)
     streams, rejects = _look_at_all(source, list(source.episodes()), build, on_progress)
     streams, doubles = _drop_doubles(streams)
+    if planned is not None:
+        _require_as_planned(build, streams)
     write_index(build, streams, rejects + doubles)
     write_recipe(build)
     return _checked_report(build, streams, rejects + doubles)
@@ -56,7 +67,7 @@ def index(build: Build, on_progress: Progress | None = None) -> IndexReport:
 
 def indexed(build: Build) -> IndexReport | None:
     """What an earlier `index` with the same recipe found; None where none has run."""
-    if not (build.folder / INDEX_TABLE).is_file() or read_recipe(build.store) != build.recipe:
+    if not (build.folder / INDEX_TABLE).is_file() or indexed_recipe(build.store) != build.recipe:
         return None
     return _checked_report(build, read_index(build), read_index_rejects(build))
 
@@ -68,8 +79,18 @@ def check_rejects(num_usable: int, num_rejected: int, max_share: float, summary:
         raise TooManyRejectsError("No episode was found. Point --source at a folder of DROID raw episodes.")
     if num_rejected > max_share * num_episodes:
         raise TooManyRejectsError(
-            f"{num_rejected} of {num_episodes} episodes were rejected; --max-rejects allows a share of {max_share:g}. "
-            f"{summary} Mend the source, or raise --max-rejects."
+            f"{num_rejected} of {num_episodes} episodes were rejected; --max-rejects allows a share of "
+            f"{max_share:g}. {summary} Mend the source, or raise --max-rejects."
+        )
+
+
+def _require_as_planned(build: Build, streams: list[IndexedStream]) -> None:
+    """The steps after `plan` read this table, so it must stay what the plan was made from."""
+    if (build.folder / INDEX_TABLE).is_file() and not is_as_indexed(build, streams):
+        raise PlanMismatchError(
+            "The source is not what the store was planned from; nothing was changed. Leave out --step index "
+            "to continue: an episode that broke since is rejected when it is encoded. For new episodes use "
+            "another --store."
         )
 
 
@@ -93,9 +114,15 @@ def _look_at_all(
 def _look(source: Source, ref: EpisodeRef, build: Build) -> list[IndexedStream] | Reject:
     try:
         episode = source.load(ref, build.recipe.cameras, build.recipe.clock)
+        with rejecting(ref.episode_id, "index"):
+            for stream in episode.streams.values():
+                verify_decodes(stream.video_path, stream.num_frames)
     except EpisodeRejected as rejected:
         return Reject(
-            episode_id=rejected.episode_id, stage=rejected.stage, reason=rejected.reason, detail=rejected.detail
+            episode_id=rejected.episode_id,
+            stage=rejected.stage,
+            reason=rejected.reason,
+            detail=rejected.detail,
         )
     return [IndexedStream.of(episode, stream) for stream in episode.streams.values()]
 
@@ -125,5 +152,5 @@ def _checked_report(build: Build, streams: Sequence[IndexedStream], rejects: Seq
         rejects=dict(sorted(Counter(reject.reason for reject in rejects).items())),
     )
     listed = f"{report} Each is listed in {build.folder.name}/{REJECTS_TABLE} of the store."
-    check_rejects(report.num_usable, report.num_rejected, build.recipe.max_rejects, listed)
+    check_rejects(report.num_usable, report.num_rejected, build.max_rejects, listed)
     return report

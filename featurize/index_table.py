@@ -1,20 +1,24 @@
 """The table that `index` hands to the steps after it: one row per usable camera stream."""
 
-from collections.abc import Iterable
+import io
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from featurize.clock import Clock, source_rows
 from featurize.errors import StepOrderError
 from featurize.recipe import Build
 from featurize.sources.protocol import CameraStream, Episode
+from store_schema.atomic import write_atomically
 from store_schema.format import REJECTS_TABLE
-from store_schema.tables import REJECT_SCHEMA, Reject, read_parquet, read_rejects, write_parquet, write_table
+from store_schema.tables import REJECT_SCHEMA, Reject, read_rejects, write_table
 
-INDEX_TABLE = "episodes.parquet"
+INDEX_TABLE: Final = "episodes.parquet"
 INDEX_SCHEMA = pa.schema(
     [
         *[pa.field(name, pa.string(), nullable=False) for name in ("episode_id", "location", "lab", "task")],
@@ -26,14 +30,17 @@ INDEX_SCHEMA = pa.schema(
         pa.field("capture_seconds", pa.list_(pa.float64())),
     ]
 )
+# A worker looks up the few episodes of its slots, and reads no more than their groups.
+ROW_GROUP_STREAMS: Final = 256
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class IndexedStream:
     """One camera of one usable episode, as `plan` needs it.
 
     location: folder relative to the source. num_rows: after alignment of rows and video frames.
-    capture_seconds: physical time of each row since the first; None where the source has none.
+    capture_seconds: float64 (num_rows,), physical time of each row since the first; None where the source has
+        none.
     """
 
     episode_id: str
@@ -47,12 +54,11 @@ class IndexedStream:
     height_px: int
     width_px: int
     nominal_hz: float
-    capture_seconds: list[float] | None
+    capture_seconds: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, episode: Episode, stream: CameraStream) -> "IndexedStream":
         """The facts of one stream of a loaded episode."""
-        seconds = stream.capture_seconds_R
         return cls(
             episode_id=episode.ref.episode_id,
             location=episode.ref.location,
@@ -65,16 +71,19 @@ class IndexedStream:
             height_px=stream.height_px,
             width_px=stream.width_px,
             nominal_hz=stream.nominal_hz,
-            capture_seconds=None if seconds is None else seconds.tolist(),
+            capture_seconds=stream.capture_seconds_R,
         )
+
+    def is_same(self, other: "IndexedStream") -> bool:
+        """Whether every field is equal."""
+        return bool(_table([self]).equals(_table([other])))
 
     def rows_at(self, clock: Clock, phase: float) -> NDArray[np.int64]:
         """Which rows of the episode a trajectory of this phase stores, int64 (F,)."""
-        seconds = self.capture_seconds
         return source_rows(
             clock,
             num_rows=self.num_rows,
-            capture_seconds_R=None if seconds is None else np.asarray(seconds),
+            capture_seconds_R=self.capture_seconds,
             nominal_hz=self.nominal_hz,
             phase=phase,
         )
@@ -82,22 +91,55 @@ class IndexedStream:
 
 def write_index(build: Build, streams: Iterable[IndexedStream], rejects: Iterable[Reject]) -> None:
     """Write both outcomes of `index`, ordered so that the same source gives the same bytes."""
-    assert set(INDEX_SCHEMA.names) == {field.name for field in fields(IndexedStream)}
-    ordered = sorted(streams, key=lambda stream: (stream.episode_id, stream.camera))
-    table = pa.Table.from_pylist([asdict(stream) for stream in ordered], schema=INDEX_SCHEMA)
-    write_parquet(build.folder / INDEX_TABLE, table)
+    buffer = io.BytesIO()
+    pq.write_table(_table(streams), buffer, row_group_size=ROW_GROUP_STREAMS, compression="zstd")
+    write_atomically(build.folder / INDEX_TABLE, buffer.getvalue())
     in_order = sorted(rejects, key=lambda reject: (reject.episode_id, reject.detail))
     write_table(build.folder / REJECTS_TABLE, in_order, REJECT_SCHEMA)
 
 
-def read_index(build: Build) -> list[IndexedStream]:
-    """The usable streams. Raises StepOrderError before `index` has run."""
-    path = build.folder / INDEX_TABLE
-    if not path.is_file():
-        raise StepOrderError("The source has not been indexed; run `permafrost featurize --step index` first.")
-    return [IndexedStream(**row) for row in read_parquet(path, INDEX_SCHEMA).to_pylist()]
+def is_as_indexed(build: Build, streams: Iterable[IndexedStream]) -> bool:
+    """Whether `write_index` wrote these very streams."""
+    return bool(_read(build).equals(_table(streams)))
+
+
+def read_index(build: Build, episode_ids: Collection[str] | None = None) -> list[IndexedStream]:
+    """The usable streams, all or those of some episodes. Raises StepOrderError before `index` has run."""
+    return list(_streams(_read(build, episode_ids)))
+
+
+def read_locations(build: Build) -> list[str]:
+    """The folder of every usable stream, relative to the source. Raises StepOrderError."""
+    locations: list[str] = _read(build, columns=["location"]).column("location").to_pylist()
+    return locations
 
 
 def read_index_rejects(build: Build) -> tuple[Reject, ...]:
     """The episodes that `index` rejected."""
     return read_rejects(build.folder / REJECTS_TABLE)
+
+
+def _table(streams: Iterable[IndexedStream]) -> pa.Table:
+    assert set(INDEX_SCHEMA.names) == {field.name for field in fields(IndexedStream)}
+    ordered = sorted(streams, key=lambda stream: (stream.episode_id, stream.camera))
+    return pa.Table.from_pylist([asdict(stream) for stream in ordered], schema=INDEX_SCHEMA)
+
+
+def _read(
+    build: Build, episode_ids: Collection[str] | None = None, columns: list[str] | None = None
+) -> pa.Table:
+    path = build.folder / INDEX_TABLE
+    if not path.is_file():
+        raise StepOrderError(
+            "The source has not been indexed; run `permafrost featurize --step index` first."
+        )
+    only = None if episode_ids is None else [("episode_id", "in", set(episode_ids))]
+    return pq.read_table(path, columns=columns, filters=only, partitioning=None)
+
+
+def _streams(table: pa.Table) -> Iterator[IndexedStream]:
+    """Group by group: as Python numbers the capture times would take four times their memory."""
+    for batch in table.to_batches(max_chunksize=ROW_GROUP_STREAMS):
+        for row in batch.to_pylist():
+            seconds = row.pop("capture_seconds")
+            yield IndexedStream(**row, capture_seconds=None if seconds is None else np.asarray(seconds))

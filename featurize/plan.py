@@ -8,17 +8,15 @@ from typing import Final
 
 import numpy as np
 
-from featurize.clock import FRAME_RATE_HZ
-from featurize.crop import RESIZE_RULE, draw_box
+from featurize.crop import draw_box
 from featurize.encoder.registry import FrozenEncoder
-from featurize.errors import NotEnoughEpisodesError, PlanMismatchError
+from featurize.errors import NotEnoughEpisodesError, PlanMismatchError, StepOrderError
 from featurize.index import open_source
 from featurize.index_table import IndexedStream, read_index, read_index_rejects
-from featurize.recipe import Build, FeaturizeRecipe
+from featurize.planned import fingerprint_of
+from featurize.recipe import Build, FeaturizeRecipe, indexed_recipe, planned_recipe
 from store_schema.attributes import (
-    EncoderIdentity,
     Fingerprint,
-    Preprocessing,
     SourceRecord,
     StoreAttributes,
     canonical_sha256,
@@ -26,7 +24,14 @@ from store_schema.attributes import (
 from store_schema.errors import StoreNotFoundError
 from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE, array_specs
 from store_schema.layout import create_group, read_attributes
-from store_schema.tables import REJECT_SCHEMA, TRAJECTORY_SCHEMA, Split, Trajectory, read_trajectories, write_table
+from store_schema.tables import (
+    REJECT_SCHEMA,
+    TRAJECTORY_SCHEMA,
+    Split,
+    Trajectory,
+    read_trajectories,
+    write_table,
+)
 
 UUID_NAMESPACE: Final = uuid.UUID("5d1f3b0a-9a55-5d5e-8a6f-2f9f3f1f7b6e")
 RECORDED_LIBRARIES: Final = ("av", "decord", "numcodecs", "numpy", "permafrost", "timm", "torch", "zarr")
@@ -45,8 +50,10 @@ class PlanReport:
 def plan(build: Build, encoder: FrozenEncoder) -> PlanReport:
     """Create the empty store, or check that the one that is there was planned the same way.
 
-    Raises FingerprintMismatchError or PlanMismatchError where it was not; nothing is changed then.
+    Raises FingerprintMismatchError or PlanMismatchError where it was not, StepOrderError where the source was
+    not indexed for this recipe; nothing is changed then.
     """
+    _require_recipe(build)
     trajectories = draw_trajectories(read_index(build), build.recipe)
     fingerprint = fingerprint_of(build.recipe, encoder)
     num_slots = sum(trajectory.num_slots for trajectory in trajectories)
@@ -62,29 +69,6 @@ def plan(build: Build, encoder: FrozenEncoder) -> PlanReport:
         num_frames=sum(trajectory.num_frames for trajectory in trajectories),
         num_slots=num_slots,
         already_planned=already_planned,
-    )
-
-
-def fingerprint_of(recipe: FeaturizeRecipe, encoder: FrozenEncoder) -> Fingerprint:
-    """The fingerprint of what this recipe and encoder make, before the channel statistics are known."""
-    spec = encoder.spec
-    identity = EncoderIdentity(
-        name=spec.name,
-        weights_sha256=encoder.weights_sha256,
-        image_size_px=spec.image_size_px,
-        grid_height=spec.grid_height,
-        grid_width=spec.grid_width,
-        width=spec.width,
-        compute_dtype=str(encoder.dtype).removeprefix("torch."),
-    )
-    return Fingerprint(
-        encoder=identity,
-        preprocessing=Preprocessing(
-            crop=recipe.crop, resize=RESIZE_RULE, mean_rgb=spec.mean_rgb, std_rgb=spec.std_rgb
-        ),
-        clock=recipe.clock,
-        frame_rate_hz=FRAME_RATE_HZ,
-        quantisation=recipe.quantisation,
     )
 
 
@@ -111,7 +95,8 @@ def draw_splits(episode_ids: list[str], validation_share: float) -> dict[str, Sp
     """
     if len(episode_ids) < 2:
         raise NotEnoughEpisodesError(
-            f"{len(episode_ids)} usable episodes; at least 2 are needed to hold one out. Add episodes to the source."
+            f"Usable episodes: {len(episode_ids)}; at least 2 are needed to hold one out. "
+            "Add episodes to the source."
         )
     by_hash = sorted(episode_ids, key=_unit_hash)
     num_below = sum(_unit_hash(episode_id) < validation_share for episode_id in episode_ids)
@@ -147,18 +132,30 @@ def _draw(
     )
 
 
+def _require_recipe(build: Build) -> None:
+    """The store must have been planned with this recipe, or else, if it is yet to be, indexed with it."""
+    planned = planned_recipe(build.store)
+    if planned is not None:
+        planned.require_same(build.recipe)
+    elif indexed_recipe(build.store) != build.recipe:
+        raise StepOrderError(
+            "The source has not been indexed with these options; run `permafrost featurize --step index` "
+            "with them first."
+        )
+
+
 def _is_planned(build: Build, fingerprint: Fingerprint, trajectories: list[Trajectory]) -> bool:
     try:
         attributes = StoreAttributes.parse(read_attributes(build.store))
     except StoreNotFoundError:
         return False
     attributes.fingerprint.require_same(fingerprint, ignore_statistics=True)
-    FeaturizeRecipe.model_validate(attributes.recipe).require_same(build.recipe)
     planned = read_trajectories(build.store / TRAJECTORIES_TABLE)
     if list(planned) != trajectories:
         raise PlanMismatchError(
-            f"The store was planned for {len(planned)} trajectories, the source now gives {len(trajectories)} or other "
-            "ones; nothing was changed. Point --source at the same episodes, or use another --store."
+            f"The store was planned for {len(planned)} trajectories, the source now gives "
+            f"{len(trajectories)} or other ones; nothing was changed. "
+            "Point --source at the same episodes, or use another --store."
         )
     return True
 
@@ -175,7 +172,9 @@ def _attributes(
         fingerprint=fingerprint,
         recipe=build.recipe.model_dump(mode="json"),
         source=SourceRecord(name=source.name, attribution=source.attribution),
-        library_versions={name: importlib.metadata.version(name) for name in RECORDED_LIBRARIES if _installed(name)},
+        library_versions={
+            name: importlib.metadata.version(name) for name in RECORDED_LIBRARIES if _installed(name)
+        },
     )
 
 

@@ -10,7 +10,10 @@ from featurize.crop import CropPolicy
 from featurize.encoder.registry import DEFAULT_ENCODER, Attention
 from featurize.errors import PlanMismatchError
 from store_schema.atomic import write_atomically
+from store_schema.attributes import StoreAttributes
+from store_schema.errors import StoreNotFoundError
 from store_schema.format import BUILD_FOLDER, Quantisation
+from store_schema.layout import read_attributes
 
 Camera = Literal["left", "right", "wrist"]
 
@@ -23,7 +26,6 @@ class FeaturizeRecipe(BaseModel):
     checkpoint_key: which network of an official file; None takes the published choice for the encoder.
     num_views: trajectories per episode and camera, each with a phase and a crop of its own.
     validation_share: share of episodes held out, chosen by a hash of the episode id.
-    max_rejects: share of episodes that may be rejected before the build fails.
     encode_batch_frames: frames a forward pass; a slot is always cut the same way, so that its bytes repeat.
     """
 
@@ -39,11 +41,10 @@ class FeaturizeRecipe(BaseModel):
     checkpoint_key: Literal["target_encoder", "encoder"] | None = None
     quantisation: Quantisation = Quantisation.INT8
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.2
     encode_batch_frames: Annotated[int, Field(ge=1)] = 32
 
     def require_same(self, other: "FeaturizeRecipe") -> None:
-        """Raise PlanMismatchError naming every option in which `other` differs from this, the store's recipe."""
+        """Raise PlanMismatchError naming every option in which `other` differs from this, the store's."""
         ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         differing = [f"{name}: store has {ours[name]}, asked for {theirs[name]}" for name in ours
                      if ours[name] != theirs[name]]  # fmt: skip
@@ -57,6 +58,8 @@ class FeaturizeRecipe(BaseModel):
 class Build(BaseModel):
     """A recipe and the places of this machine that it works on; sent whole to every worker.
 
+    max_rejects: share of episodes that may be rejected before the build fails; no part of the recipe, so that
+        a build that failed for it can be continued with a higher one.
     weights: checkpoint file of the encoder, where it is not to be found by name.
     device: torch's name; None takes the GPU if there is one.
     """
@@ -67,6 +70,7 @@ class Build(BaseModel):
     store: Path
     source_root: Path
     episode_list: Path | None = None
+    max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.2
     weights: Path | None = None
     attention: Attention = "sdpa"
     device: str | None = None
@@ -77,22 +81,31 @@ class Build(BaseModel):
         return self.store / BUILD_FOLDER
 
 
-def read_recipe(store: Path) -> FeaturizeRecipe | None:
-    """The recipe that a build at `store` was begun with; None where none was."""
+def planned_recipe(store: Path) -> FeaturizeRecipe | None:
+    """The recipe that the store was planned with; None where there is no store yet."""
+    try:
+        attributes = StoreAttributes.parse(read_attributes(store))
+    except StoreNotFoundError:
+        return None
+    return FeaturizeRecipe.model_validate(attributes.recipe)
+
+
+def indexed_recipe(store: Path) -> FeaturizeRecipe | None:
+    """The recipe that the last `index` for `store` ran with; None where none has."""
     path = store / BUILD_FOLDER / _RECIPE_FILE
     return FeaturizeRecipe.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def write_recipe(build: Build) -> None:
-    """Remember the recipe, for `read_recipe`."""
+    """Remember the recipe, for `indexed_recipe`."""
     write_atomically(build.folder / _RECIPE_FILE, build.recipe.model_dump_json(indent=2).encode())
 
 
 def resolve_recipe(store: Path, given: dict[str, object]) -> FeaturizeRecipe:
-    """The recipe the store was begun with, or the defaults for a new one, with what was given (not None) on top.
+    """The recipe the store was begun with, or the defaults for a new one; what was given (not None) on top.
 
     Raises pydantic's ValidationError for a value that cannot be.
     """
-    begun = read_recipe(store) or FeaturizeRecipe()
+    begun = planned_recipe(store) or indexed_recipe(store) or FeaturizeRecipe()
     chosen = {name: value for name, value in given.items() if value is not None}
     return FeaturizeRecipe.model_validate(begun.model_dump() | chosen)

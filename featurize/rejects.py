@@ -35,6 +35,8 @@ class RejectReason(StrEnum):
     TIMESTAMPS_GAP = "timestamps_gap"
     TOO_SHORT = "too_short"
     DUPLICATE_EPISODE = "duplicate_episode"
+    CHANGED_SINCE_INDEX = "changed_since_index"
+    LATENTS_NOT_FINITE = "latents_not_finite"
 
 
 class UnusableError(Exception):
@@ -65,8 +67,8 @@ class EpisodeRejected(Exception):  # noqa: N818 - a verdict that goes into a tab
 
 @contextmanager
 def rejecting(episode_id: str, stage: Stage) -> Iterator[None]:
-    """Turn an `UnusableError` from the body into an `EpisodeRejected`; every other exception passes."""
+    """Turn a fault in the body into an `EpisodeRejected` of this episode and stage; other exceptions pass."""
     try:
         yield
-    except UnusableError as error:
+    except (UnusableError, EpisodeRejected) as error:
         raise EpisodeRejected(episode_id, stage, error.reason, error.detail) from error

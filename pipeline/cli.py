@@ -10,7 +10,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
-    help="Encode robot video once through a frozen encoder; train action-conditioned world models from the store.",
+    help="Encode robot video once through a frozen encoder; train world models from the store.",
 )
 for commands in (data, featurizing, stores, training):
     commands.register(app)

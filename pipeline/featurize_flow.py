@@ -10,14 +10,14 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Final
 
-import pipeline.prefect_server  # noqa: F401, I001 - sets what prefect reads at its import
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_table_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import task_run
 
+import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 from featurize.calibrate import calibrate
-from featurize.encode import encode_slots, pending_slots
+from featurize.encode import encode, pending_slots
 from featurize.encoders import encoder_of
 from featurize.finalise import FinaliseReport, finalise
 from featurize.index import IndexReport, Progress, index, indexed
@@ -67,13 +67,12 @@ def _batch_name() -> str:
 def encode_batch(build: Build, slots: Sequence[int]) -> int:
     """Encode those of `slots` that the ledger lacks; returns how many that were."""
     build = on_this_worker(build)
-    pending = pending_slots(build, slots)
-    return len(list(encode_slots(build, encoder_of(build), pending)))
+    return encode(build, encoder_of(build), slots)
 
 
 @flow(name="encode", flow_run_name="encode {build.store.name}", task_runner=Workers().task_runner())
 def encode_flow(build: Build, slots: Sequence[int] | None = None) -> int:
-    """Encode `slots`, or all, over the workers; those in the ledger are left out. Returns how many were encoded."""
+    """Encode `slots`, or all, over the workers, but for those in the ledger. Returns how many it encoded."""
     pending = pending_slots(build, slots)
     get_run_logger().info("%d slots to encode", len(pending))
     if not pending:
@@ -108,7 +107,9 @@ def _batches(slots: Sequence[int]) -> list[list[int]]:
     return [list(slots[i : i + SLOTS_PER_TASK]) for i in range(0, len(slots), SLOTS_PER_TASK)]
 
 
-def _wait(futures: Sequence[PrefectFuture[int]], store: Path, pending: Sequence[int], progress: Progress) -> None:
+def _wait(
+    futures: Sequence[PrefectFuture[int]], store: Path, pending: Sequence[int], progress: Progress
+) -> None:
     """Wait for the tasks, while a thread counts slots where the truth is, in the ledger."""
     finished = threading.Event()
 
@@ -133,7 +134,7 @@ def _require_settled(futures: Sequence[PrefectFuture[int]], store: Path, pending
     missing = sorted(set(pending) - settled_slots(store))
     if not missing:
         return
-    causes = {future.state.message or future.state.name for future in futures if not future.state.is_completed()}
+    causes = {str(f.state.message or f.state.name) for f in futures if not f.state.is_completed()}
     raise SlotsFailedError(
         f"{len(missing)} of {len(pending)} slots failed: {', '.join(map(str, missing[:20]))}. "
         f"Causes: {'; '.join(sorted(causes))}. Run the same command again to retry only these."

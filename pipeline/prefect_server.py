@@ -1,6 +1,8 @@
 """One Prefect server for a run: the one that is there, or a temporary one on loopback."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -18,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 UI_HOST: Final = "127.0.0.1"
 UI_PORT: Final = 4200
 START_TIMEOUT_SECONDS: Final = 90
+GUARD: Final = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 15)"
 
 
 @contextmanager
@@ -36,11 +39,25 @@ def prefect_server() -> Iterator[str]:
     server = SubprocessASGIServer()
     server.start(timeout=START_TIMEOUT_SECONDS)
     try:
-        with _use(server.api_url):
+        with _use(server.api_url), _ending_with_us(server):
             yield server.api_url
     finally:
         APILogHandler().flush()
         server.stop()
+
+
+@contextmanager
+def _ending_with_us(server: SubprocessASGIServer) -> Iterator[None]:
+    """Let a guard end the server when this process is killed: its end of the pipe then closes."""
+    assert server.server_process is not None
+    command = [sys.executable, "-c", GUARD, str(server.server_process.pid)]
+    # In a session of its own, a Ctrl-C or a killed process group does not reach the guard.
+    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.communicate()
 
 
 def _running_ui() -> str | None:

@@ -4,11 +4,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import ProgressColumn, Task
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 ARTIFACT_PERIOD_SECONDS: Final = 2.0
@@ -44,7 +53,9 @@ class ArtifactProgress:
 
     def __init__(self, key: str, description: str) -> None:
         self.description = description
-        self.artifact_id = create_progress_artifact(progress=0.0, key=key, description=description)
+        created = create_progress_artifact(progress=0.0, key=key, description=description)
+        assert isinstance(created, UUID), "outside an event loop prefect answers at once"
+        self.artifact_id = created
         self.updated = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:

@@ -1,10 +1,12 @@
 """Who encodes: a local Dask cluster sized for this machine, or the cluster at an address."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import torch
 from distributed import LocalCluster, get_worker
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
 from prefect_dask import DaskTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,11 +26,14 @@ class Workers(BaseModel):
     num_workers: int | None = Field(default=None, ge=1)
     dask_address: str | None = None
 
-    def task_runner(self) -> DaskTaskRunner:
+    def task_runner(self) -> TaskRunner[PrefectFuture[Any]]:
         """A task runner on these workers."""
         if self.dask_address is not None:
-            return DaskTaskRunner(address=self.dask_address)
-        return DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs={"num_workers": self.num_workers})
+            runner = DaskTaskRunner(address=self.dask_address)
+        else:
+            options = {"num_workers": self.num_workers}
+            runner = DaskTaskRunner(cluster_class=local_cluster, cluster_kwargs=options)
+        return cast(TaskRunner[PrefectFuture[Any]], runner)
 
 
 def local_cluster(*, num_workers: int | None = None, **options: Any) -> LocalCluster:

@@ -39,7 +39,7 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("fingerprint_sha256", pa.string(), nullable=False),
         pa.field("files", pa.list_(_FILE), nullable=False),
-        # One value a slot: 128 strings each would cost a reader of 20,000 slots some 200 MB.
+        # One value a slot: 128 strings each would cost a reader of 20,000 slots some 170 MB.
         pa.field("frame_xxh3", pa.binary(), nullable=False),
     ]
 )

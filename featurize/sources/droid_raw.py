@@ -24,7 +24,7 @@ from featurize.sources.protocol import CameraStream, Episode, EpisodeRef
 from featurize.sources.timestamps import check_capture_times
 from featurize.video.probe import probe
 
-MAX_LENGTH_DIFFERENCE = 2
+MAX_LENGTH_DIFFERENCE = 1
 
 
 @dataclass(frozen=True)

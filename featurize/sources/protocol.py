@@ -82,4 +82,5 @@ class Source(Protocol):
         """Read and check one episode without decoding its videos. Raises EpisodeRejected.
 
         It is usable when every camera asked for is, and gives at least one clip on `clock` at any phase.
+        Damage inside its videos is found by `video.verify.verify_decodes`, once, when it is indexed.
         """

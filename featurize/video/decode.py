@@ -56,7 +56,8 @@ def _read_with_decord(path: Path, sorted_indices: NDArray[np.int64]) -> NDArray[
 
     reader = _open_with_decord(path)
     try:
-        _check_there(path, int(sorted_indices[-1]), len(reader))
+        if sorted_indices[-1] >= len(reader):
+            raise _not_there(path, sorted_indices, len(reader))
         frames_FHWC: NDArray[np.uint8] = reader.get_batch(sorted_indices).asnumpy()
     except (decord.DECORDError, RuntimeError) as error:
         raise VideoUnreadableError(f"{path.name} cannot be decoded by decord.") from error
@@ -69,9 +70,9 @@ def _read_with_pyav(path: Path, sorted_indices: NDArray[np.int64]) -> NDArray[np
     with open_video(path) as (container, stream):
         size = (stream.codec_context.height, stream.codec_context.width, 3)
         frames_FHWC = np.empty((len(sorted_indices), *size), dtype=np.uint8)
-        num_found, num_seen = 0, 0
+        num_found = num_seen = 0
         for number, frame in enumerate(container.decode(stream)):
-            num_seen = number + 1
+            num_seen += 1
             if frame.is_corrupt:
                 raise VideoUnreadableError(f"{path.name} is damaged at frame {number}.")
             if number == sorted_indices[num_found]:
@@ -79,10 +80,9 @@ def _read_with_pyav(path: Path, sorted_indices: NDArray[np.int64]) -> NDArray[np
                 num_found += 1
             if num_found == len(sorted_indices):
                 return frames_FHWC
-    _check_there(path, int(sorted_indices[-1]), num_seen)
-    raise AssertionError("unreachable: the last frame asked for was seen")
+    raise _not_there(path, sorted_indices, num_seen)
 
 
-def _check_there(path: Path, index: int, num_frames: int) -> None:
-    if index >= num_frames:
-        raise VideoUnreadableError(f"{path.name} has {num_frames} frames; frame {index} was asked for.")
+def _not_there(path: Path, sorted_indices: NDArray[np.int64], num_frames: int) -> VideoUnreadableError:
+    asked_for = sorted_indices[-1]
+    return VideoUnreadableError(f"{path.name} has {num_frames} frames; frame {asked_for} was asked for.")

@@ -93,8 +93,6 @@ def _check_whole(path: Path, packets: _Packets, stream: VideoStream) -> None:
         raise VideoUnreadableError(
             f"{path.name} announces {announced} frames, holds {packets.total}; is it truncated?"
         )
-    if not packets.num_frames:
-        raise VideoUnreadableError(f"{path.name} holds no frame.")
     if not packets.starts_with_key_frame:
         raise VideoUnreadableError(f"{path.name} does not start with a key frame; its beginning is missing.")
 
@@ -111,9 +109,8 @@ def _why_not_decord(path: Path, packets: _Packets, stream: VideoStream) -> str:
     if packets.hidden:
         return f"an edit list hides {packets.hidden} packets"
     seen_by_decord = decord_frame_count(path)
-    return (
-        "" if seen_by_decord == packets.total else f"decord sees {seen_by_decord} of {packets.total} frames"
-    )
+    agree = seen_by_decord == packets.total
+    return "" if agree else f"decord sees {seen_by_decord} of {packets.total} frames"
 
 
 def _nominal_hz(path: Path, stream: VideoStream) -> float:

@@ -19,7 +19,9 @@ def demo_data(
     out: Annotated[Path, typer.Argument(help="Folder to write; must not exist, or be empty.")],
     episodes: Annotated[int, typer.Option(help="How many episodes.")] = 8,
     seed: Annotated[int, typer.Option(help="An episode is a function of the seed and its number.")] = 0,
-    size: Annotated[str, typer.Option(help="Video size as WIDTHxHEIGHT; DROID's own is 1280x720.")] = "320x180",
+    size: Annotated[
+        str, typer.Option(help="Video size as WIDTHxHEIGHT; DROID's own is 1280x720.")
+    ] = "320x180",
 ) -> None:
     """Write sample episodes of a robot arm at a table, in DROID's exact raw format.
 
@@ -37,7 +39,9 @@ def demo_data(
 
 
 def describe(
-    name: Annotated[str, typer.Argument(help="An encoder (vjepa2-vitg, timm:NAME, ...) or predictor preset (vjepa2-ac).")],
+    name: Annotated[
+        str, typer.Argument(help="An encoder (vjepa2-vitg, timm:NAME, ...) or predictor preset (vjepa2-ac).")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Parameters, FLOPs and shapes of an encoder or a predictor preset, without building its weights.

@@ -28,25 +28,55 @@ def register(app: typer.Typer) -> None:
 
 def featurize(
     source: Annotated[Path, typer.Option(help="Folder of DROID raw episodes.")],
-    store: Annotated[Path, typer.Option(help="The feature store to make or to finish, such as features.zarr.")],
-    episode_list: Annotated[Path | None, typer.Option(help="Only the episodes this file names, a folder a line.")] = None,
+    store: Annotated[
+        Path, typer.Option(help="The feature store to make or to finish, such as features.zarr.")
+    ],
+    episode_list: Annotated[
+        Path | None, typer.Option(help="Only the episodes this file names, a folder a line.")
+    ] = None,
     step: Annotated[Step | None, typer.Option(help="Only this step; the others must have run.")] = None,
-    slots: Annotated[str | None, typer.Option(help="With --step encode: only these slots, such as 3,7.")] = None,
-    cameras: Annotated[str | None, typer.Option(help="left, right, wrist; several with commas. [left]")] = None,
-    clock: Annotated[Literal["physical", "mp4_nominal"] | None, typer.Option(help="What the 4 Hz grid is measured on. [physical]")] = None,
-    crop: Annotated[Literal["random", "official"] | None, typer.Option(help="The augmentation, one box per trajectory. [random]")] = None,
+    slots: Annotated[
+        str | None, typer.Option(help="With --step encode: only these slots, such as 3,7.")
+    ] = None,
+    cameras: Annotated[
+        str | None, typer.Option(help="left, right, wrist; several with commas. [left]")
+    ] = None,
+    clock: Annotated[
+        Literal["physical", "mp4_nominal"] | None,
+        typer.Option(help="What the 4 Hz grid is measured on. [physical]"),
+    ] = None,
+    crop: Annotated[
+        Literal["random", "official"] | None,
+        typer.Option(help="The augmentation, one box per trajectory. [random]"),
+    ] = None,
     num_views: Annotated[int | None, typer.Option(help="Trajectories per episode and camera. [1]")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides phases and crops. [0]")] = None,
-    encoder: Annotated[str | None, typer.Option(help="vjepa2-vitl, -vith, -vitg, timm:NAME. [vit-tiny-random]")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint: official .pt or Hugging Face .safetensors.")] = None,
-    checkpoint_key: Annotated[str | None, typer.Option(help="Network in the .pt: target_encoder or encoder.")] = None,
-    quantisation: Annotated[Literal["int8", "float16"] | None, typer.Option(help="How latents are stored. [int8]")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="vjepa2-vitl, -vith, -vitg, timm:NAME. [vit-tiny-random]")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint: official .pt or Hugging Face .safetensors.")
+    ] = None,
+    checkpoint_key: Annotated[
+        str | None, typer.Option(help="Network in the .pt: target_encoder or encoder.")
+    ] = None,
+    quantisation: Annotated[
+        Literal["int8", "float16"] | None, typer.Option(help="How latents are stored. [int8]")
+    ] = None,
     validation_share: Annotated[float | None, typer.Option(help="Share of episodes held out. [0.1]")] = None,
-    max_rejects: Annotated[float | None, typer.Option(help="Share of rejects at which the build fails. [0.2]")] = None,
+    max_rejects: Annotated[
+        float, typer.Option(help="Share of rejected episodes above which the build fails.")
+    ] = 0.2,
     encode_batch_frames: Annotated[int | None, typer.Option(help="Frames a forward pass. [32]")] = None,
-    attention: Annotated[Literal["sdpa", "xformers", "auto"], typer.Option(help="What computes attention.")] = "sdpa",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPUs there are.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes; default: one a GPU, or one a core.")] = None,
+    attention: Annotated[
+        Literal["sdpa", "xformers", "auto"], typer.Option(help="What computes attention.")
+    ] = "sdpa",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPUs there are.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes; default: one a GPU, or one a core.")
+    ] = None,
     dask_address: Annotated[str | None, typer.Option(help="Scheduler of a running Dask cluster.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -67,7 +97,6 @@ def featurize(
         "checkpoint_key": checkpoint_key,
         "quantisation": quantisation,
         "validation_share": validation_share,
-        "max_rejects": max_rejects,
         "encode_batch_frames": encode_batch_frames,
     }
     if slots is not None and step is not Step.ENCODE:
@@ -76,6 +105,7 @@ def featurize(
         "store": store.absolute(),
         "source_root": source.absolute(),
         "episode_list": episode_list and episode_list.absolute(),
+        "max_rejects": max_rejects,
         "weights": weights and weights.absolute(),
         "attention": attention,
         "device": device,
@@ -85,17 +115,24 @@ def featurize(
 
 
 def _run(
-    given: dict[str, Any], places: dict[str, Any], workers: dict[str, Any], step: Step | None, slots: list[int] | None
+    given: dict[str, Any],
+    places: dict[str, Any],
+    workers: dict[str, Any],
+    step: Step | None,
+    slots: list[int] | None,
 ) -> None:
+    from featurize.encoder.registry import encoder_spec
+    from featurize.recipe import Build, resolve_recipe
     from pipeline.prefect_server import prefect_server
 
+    # A wrong option is told at once, not after a server has started and a source has been indexed.
+    build = Build(recipe=resolve_recipe(places["store"], given), **places)
+    encoder_spec(build.recipe.encoder)
     with prefect_server() as address:
-        from featurize.recipe import Build, resolve_recipe
         from pipeline import featurize_flow as flows
         from pipeline.workers import Workers
 
         say(f"Prefect API: {address}")
-        build = Build(recipe=resolve_recipe(places["store"], given), **places)
         run_step(flows, build, Workers(**workers), step, slots)
 
 

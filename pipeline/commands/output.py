@@ -8,7 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+JsonFlag = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")
+]
 
 
 def say(message: str) -> None:

@@ -31,7 +31,9 @@ def status(store: StoreArgument, as_json: JsonFlag = False) -> None:
 
 def verify(
     store: StoreArgument,
-    show_digest: Annotated[bool, typer.Option("--digest", help="Also hash all contents: equal stores, equal digests.")] = False,
+    show_digest: Annotated[
+        bool, typer.Option("--digest", help="Also hash all contents: equal stores, equal digests.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Read every byte back and compare it with the ledger; exit code 1 with a list if anything differs.

@@ -23,6 +23,12 @@ def test_a_reject_says_everything_in_one_sentence():
     assert str(rejected) == "Episode IRIS+1: expected 16 frames, got 3."
 
 
+def test_the_outermost_stage_counts():
+    with pytest.raises(EpisodeRejected) as caught, rejecting("IRIS+1", "encode"):
+        raise EpisodeRejected("IRIS+1", "index", RejectReason.TOO_SHORT, "expected 16 frames, got 3.")
+    assert (caught.value.stage, caught.value.reason) == ("encode", RejectReason.TOO_SHORT)
+
+
 def test_other_exceptions_are_no_rejects():
     with pytest.raises(ZeroDivisionError), rejecting("IRIS+1", "index"):
         raise ZeroDivisionError

@@ -68,7 +68,7 @@ def writer_of() -> Callable[[Path], SlotWriter]:
 
 @pytest.fixture(scope="session")
 def frames_of() -> Callable[[Path, int], FrameArrays]:
-    """`frames_of(path, slot)` reads all arrays of one slot with zarr-python, to be changed and written again."""
+    """`frames_of(path, slot)` reads all arrays of a slot with zarr-python, to change and write again."""
 
     def read(path: Path, slot: int) -> FrameArrays:
         store, group = Store.open(path), open_group(path)

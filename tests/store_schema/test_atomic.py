@@ -38,7 +38,9 @@ def test_an_error_before_the_rename_leaves_the_old_file_or_none(
     assert names_in(tmp_path) == ([] if old is None else ["file"])
 
 
-def test_data_and_names_are_made_durable_in_that_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_and_names_are_made_durable_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file before its rename; then its folder; every new folder in its parent before that."""
     steps: list[str] = []
     fsync, replace = os.fsync, Path.replace

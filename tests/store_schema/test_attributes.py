@@ -85,7 +85,9 @@ def test_a_difference_is_named_with_both_values(
     fingerprint: Fingerprint, where: str, value: Any, stored: str
 ) -> None:
     other = Fingerprint.model_validate(changed(fingerprint.model_dump(), where, value))
-    message = f"nothing was changed. {where}: store has {stored}, asked for {value}. Use the settings of the store"
+    message = (
+        f"nothing was changed. {where}: store has {stored}, asked for {value}. Use the settings of the store"
+    )
     with pytest.raises(FingerprintMismatchError, match=message):
         fingerprint.require_same(other)
     assert other.sha256() != fingerprint.sha256()
@@ -93,7 +95,9 @@ def test_a_difference_is_named_with_both_values(
 
 def test_every_difference_is_named_at_once(fingerprint: Fingerprint) -> None:
     other = fingerprint.model_copy(update={"clock": "mp4_nominal", "frame_rate_hz": 5.0})
-    with pytest.raises(FingerprintMismatchError, match=r"clock: .*; frame_rate_hz: store has 4.0, asked for 5.0"):
+    with pytest.raises(
+        FingerprintMismatchError, match=r"clock: .*; frame_rate_hz: store has 4.0, asked for 5.0"
+    ):
         fingerprint.require_same(other)
 
 
@@ -104,13 +108,15 @@ def test_equal_fingerprints_pass(fingerprint: Fingerprint) -> None:
 def test_statistics_count_unless_they_are_to_be_ignored(fingerprint: Fingerprint) -> None:
     uncalibrated = fingerprint.model_copy(update={"channel_statistics_sha256": None})
     fingerprint.require_same(uncalibrated, ignore_statistics=True)
-    with pytest.raises(FingerprintMismatchError, match="channel_statistics_sha256: store has [0-9a-f]{64}, asked"):
+    with pytest.raises(
+        FingerprintMismatchError, match=r"channel_statistics_sha256: store has [0-9a-f]{64}, asked"
+    ):
         fingerprint.require_same(uncalibrated)
 
 
 def test_ignoring_statistics_ignores_nothing_else(fingerprint: Fingerprint) -> None:
     other = fingerprint.model_copy(update={"channel_statistics_sha256": None, "clock": "mp4_nominal"})
-    with pytest.raises(FingerprintMismatchError, match="nothing was changed. clock: store has physical"):
+    with pytest.raises(FingerprintMismatchError, match=r"nothing was changed. clock: store has physical"):
         fingerprint.require_same(other, ignore_statistics=True)
 
 

@@ -74,7 +74,9 @@ def test_buffers_start_on_a_page(quantisation: Quantisation) -> None:
 
 def test_a_batch_is_a_view_of_its_buffers_without_the_last_action() -> None:
     shape = LatentShape(num_tokens=5, width=24)
-    buffers = ClipBuffers.allocate(num_clips=3, num_frames=4, latent_shape=shape, quantisation=Quantisation.INT8)
+    buffers = ClipBuffers.allocate(
+        num_clips=3, num_frames=4, latent_shape=shape, quantisation=Quantisation.INT8
+    )
     buffers.latents_BTND[2, 3, 4, 5] = 77
     buffers.actions_BTA[:] = np.arange(4)[:, None]
     view = buffers.as_batch()

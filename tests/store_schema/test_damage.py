@@ -12,6 +12,7 @@ from store_schema.errors import DamagedStoreError
 from store_schema.format import SLOT_FRAMES
 from store_schema.integrity import verify_hashes
 from store_schema.layout import slot_path
+from store_schema.ledger import HASHED_ARRAYS
 from store_schema.reader import ClipReader
 from store_schema.store import Store
 
@@ -30,8 +31,7 @@ def change_file(file: Path, change: Change) -> None:
 
 def read_all(reader: ClipReader, slot: int = LONG_SLOT) -> dict[str, np.ndarray]:
     num_frames = reader.store.ledger[slot].num_frames
-    names = ("latents", "token_scale", "states", "actions")
-    specs = {name: reader.store.specs[name] for name in names if name in reader.store.specs}
+    specs = {name: spec for name, spec in reader.store.specs.items() if name in HASHED_ARRAYS}
     out = {name: np.empty((num_frames, *spec.item_shape), spec.dtype) for name, spec in specs.items()}
     reader.read_arrays(slot * SLOT_FRAMES, out)
     return out
@@ -101,7 +101,7 @@ def test_one_flipped_bit_is_an_error(own_store: Path, name: str, open_reader) ->
 @READERS
 def test_a_flipped_bit_in_a_token_scale_is_an_error(int8_store: Path, open_reader) -> None:
     change_file(file_of(int8_store, "token_scale"), flip_first_bit)
-    with pytest.raises(DamagedStoreError, match="`permafrost verify int8.zarr` lists all damage"):
+    with pytest.raises(DamagedStoreError, match=r"`permafrost verify int8.zarr` lists all damage"):
         read_all(open_reader(int8_store))
 
 
@@ -113,9 +113,36 @@ def test_the_slot_of_another_trajectory_in_its_place_is_an_error(own_store: Path
         read_all(open_reader(own_store), slot=4)
 
 
+@READERS
+@pytest.mark.parametrize("name", ["timestamps_seconds", "source_index"])
+def test_a_missing_file_of_an_array_without_hashes_is_an_error(
+    own_store: Path, name: str, open_reader
+) -> None:
+    file_of(own_store, name).unlink()
+    reader = open_reader(own_store)
+    with pytest.raises(DamagedStoreError, match=r"Slot 1 "):
+        reader.read_arrays(SLOT_FRAMES, {name: np.empty(4, reader.store.specs[name].dtype)})
+
+
+def test_each_frame_is_checked_though_others_of_its_slot_were_read_before(own_store: Path) -> None:
+    def flip_frame_9(data: bytes) -> bytes:
+        place = 9 * Store.open(own_store).specs["latents"].item_bytes
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+    change_file(file_of(own_store, "latents", slot=0), flip_frame_9)
+    reader = byte_range_reader(own_store)
+    specs = {name: spec for name, spec in reader.store.specs.items() if name in HASHED_ARRAYS}
+    out = {name: np.empty((4, *spec.item_shape), spec.dtype) for name, spec in specs.items()}
+    reader.read_arrays(0, out)
+    with pytest.raises(DamagedStoreError, match="Frame 9 of slot 0"):
+        reader.read_arrays(8, out)
+
+
 def test_a_file_that_is_too_long_is_an_error(own_store: Path) -> None:
     change_file(file_of(own_store, "states"), append_one_byte)
-    with pytest.raises(DamagedStoreError, match=r"Slot 1 of array 'states' has 3585 bytes; its 128 frames take 35"):
+    with pytest.raises(
+        DamagedStoreError, match=r"Slot 1 of array 'states' has 3585 bytes; its 128 frames take 35"
+    ):
         read_all(byte_range_reader(own_store))
 
 

@@ -14,6 +14,7 @@ from store_schema.format import ArraySpec, LatentShape, Quantisation, array_spec
 from store_schema.layout import create_group, encode_whole, open_array, open_group, read_attributes
 from store_schema.store import Store
 
+ZSTD = {"level": 1, "checksum": False}
 VIT_G = LatentShape(num_tokens=256, width=1408)
 
 
@@ -52,7 +53,7 @@ def change_metadata(store: Path, array: str, change: Callable[[dict[str, Any]], 
          r"Array 'latents' has codecs .*'crc32c'.*; format 1 requires "),
         ("latents", lambda m: m["codecs"][0]["configuration"].update(index_location="start"),
          r"Array 'latents' has codecs .*'start'.*; format 1 requires .*'end'"),
-        ("states", lambda m: m["codecs"].append({"name": "zstd", "configuration": {"level": 1, "checksum": False}}),
+        ("states", lambda m: m["codecs"].append({"name": "zstd", "configuration": ZSTD}),
          r"Array 'states' has codecs .*'zstd'.*; format 1 requires "),
         ("thumbnails", lambda m: m["codecs"][0]["configuration"]["codecs"].pop(),
          r"Array 'thumbnails' has codecs .*; format 1 requires .*'zstd'"),
@@ -100,7 +101,7 @@ def test_a_zarr_group_of_another_kind_is_not_a_store(tmp_path: Path) -> None:
 def test_damaged_root_metadata_is_refused(int8_store: Path) -> None:
     root = int8_store / "zarr.json"
     root.write_bytes(root.read_bytes()[:100])
-    with pytest.raises(SchemaError, match="zarr.json is not the metadata of a Zarr group"):
+    with pytest.raises(SchemaError, match=r"zarr.json is not the metadata of a Zarr group"):
         Store.open(int8_store)
 
 
@@ -140,14 +141,24 @@ def test_float16_stores_have_no_scales_and_no_channel_statistics() -> None:
 
 def test_fill_values_are_those_that_no_stored_value_takes() -> None:
     assert spec("latents").fill_value == -128
-    for name in ("token_scale", "channel_mean", "channel_std", "states", "actions", "timestamps_seconds", "extrinsics"):
+    for name in (
+        "token_scale",
+        "channel_mean",
+        "channel_std",
+        "states",
+        "actions",
+        "timestamps_seconds",
+        "extrinsics",
+    ):
         assert np.isnan(spec(name).fill_value), name
     assert np.isnan(spec("latents", Quantisation.FLOAT16).fill_value)
     assert spec("source_index").fill_value == -1
 
 
 def test_channel_statistics_of_another_shape_are_refused() -> None:
-    with pytest.raises(SchemaError, match=r"Array 'channel_std' is float32 \(3,\); expected float32 \(1408,\)"):
+    with pytest.raises(
+        SchemaError, match=r"Array 'channel_std' is float32 \(3,\); expected float32 \(1408,\)"
+    ):
         encode_whole(spec("channel_std"), np.ones(3, dtype=np.float32))
 
 

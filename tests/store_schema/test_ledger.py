@@ -85,7 +85,7 @@ def test_the_table_does_not_tell_in_which_order_slots_finished(tmp_path: Path) -
 def test_merging_in_two_parts_gives_the_table_of_one_merge(tmp_path: Path) -> None:
     record_all(tmp_path / "at_once")
     ledger.merge(tmp_path / "at_once")
-    for row in ROWS.values():
+    for row in reversed(ROWS.values()):
         ledger.record(tmp_path / "in_parts", row)
         ledger.merge(tmp_path / "in_parts")
     assert contents(tmp_path / "in_parts") == contents(tmp_path / "at_once")
@@ -196,7 +196,9 @@ def test_a_damaged_row_is_refused_and_named(tmp_path: Path, change) -> None:
 
 def test_a_ledger_table_with_other_columns_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"slot": pa.array([0], pa.int32())}), tmp_path / LEDGER_TABLE)
-    with pytest.raises(SchemaError, match=r"Table ledger.parquet has columns slot: int32; format 1 requires slot"):
+    with pytest.raises(
+        SchemaError, match=r"Table ledger.parquet has columns slot: int32; format 1 requires slot"
+    ):
         ledger.read_ledger(tmp_path)
 
 
@@ -215,7 +217,9 @@ def test_a_row_refuses_an_unknown_status() -> None:
     "changes", [{"num_frames": 0, "frame_xxh3": b""}, {"num_frames": 3}, {"status": "rejected"}]
 )
 def test_a_row_refuses_frames_that_do_not_fit_its_hashes(changes: dict[str, object]) -> None:
-    with pytest.raises(SchemaError, match=r"Slot 4 is \w+ with \d frames and \d+ bytes of hashes; a written slot"):
+    with pytest.raises(
+        SchemaError, match=r"Slot 4 is \w+ with \d frames and \d+ bytes of hashes; a written slot"
+    ):
         written_row(4, **changes)
 
 
@@ -229,7 +233,9 @@ def test_frame_hashes_cover_latent_scale_state_and_action_in_that_order() -> Non
         "latents": rng.integers(-127, 127, size=(3, 4, 8), dtype=np.int8),
     }
     order = ("latents", "token_scale", "states", "actions")
-    expected = [xxhash.xxh3_64_digest(b"".join(frames[name][t].tobytes() for name in order)) for t in range(3)]
+    expected = [
+        xxhash.xxh3_64_digest(b"".join(frames[name][t].tobytes() for name in order)) for t in range(3)
+    ]
     hashes = ledger.frame_hashes(frames)
     assert hashes == b"".join(expected)
     assert written_row(0, num_frames=3, frame_xxh3=hashes).hash_of(1) == expected[1]

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from store_schema.errors import UnencodableLatentsError
-from store_schema.quantisation import CODE_LIMIT, STD_FLOOR, ChannelStatistics, as_float16, dequantise, quantise
+from store_schema.quantisation import (
+    CODE_LIMIT,
+    STD_FLOOR,
+    ChannelStatistics,
+    as_float16,
+    dequantise,
+    quantise,
+)
 
 FLOAT16_STEP = 2.0**-24
 """The smallest float16 above zero: no scale is known more finely."""
@@ -67,6 +74,13 @@ def test_a_token_at_the_channel_means_is_kept_exactly() -> None:
     assert torch.equal(dequantise(codes_FND, scale_FN, statistics), statistics.mean_D.expand(1, 2, 16))
 
 
+def test_a_token_too_close_to_the_channel_means_for_a_scale_has_codes_of_zero() -> None:
+    statistics = ChannelStatistics(mean_D=torch.zeros(16), std_D=torch.ones(16))
+    codes_FND, scale_FN = quantise(torch.full((1, 1, 16), 1e-7), statistics)
+    assert not scale_FN.any()
+    assert not codes_FND.any()
+
+
 def test_an_all_zero_token_comes_back_within_half_a_step() -> None:
     statistics = ChannelStatistics.of(heavy_tailed(0))
     zeros_FND = torch.zeros(1, 2, 16)
@@ -75,7 +89,7 @@ def test_an_all_zero_token_comes_back_within_half_a_step() -> None:
 
 
 def test_massive_channels_do_not_drown_the_others() -> None:
-    """Two channels a thousand times larger than the rest: a token scale alone would leave the rest no codes."""
+    """Two channels a thousand times larger: a token scale alone would leave the rest no codes."""
     latents_FND = heavy_tailed(0, frames=50, width=64)
     latents_FND[..., :2] *= 1000.0
     statistics = ChannelStatistics.of(latents_FND)
@@ -98,7 +112,10 @@ def test_statistics_do_not_lose_small_deviations_beside_a_large_mean() -> None:
 
 def test_the_hash_of_statistics_tells_mean_from_deviation() -> None:
     ones, twos = torch.ones(4), torch.full((4,), 2.0)
-    one_way, other_way = ChannelStatistics(mean_D=ones, std_D=twos), ChannelStatistics(mean_D=twos, std_D=ones)
+    one_way, other_way = (
+        ChannelStatistics(mean_D=ones, std_D=twos),
+        ChannelStatistics(mean_D=twos, std_D=ones),
+    )
     assert one_way.sha256() != other_way.sha256()
     assert one_way.sha256() == ChannelStatistics(mean_D=ones.clone(), std_D=twos.clone()).sha256()
 
@@ -109,7 +126,9 @@ def test_quantise_refuses_latents_that_are_not_finite(value: float) -> None:
     latents_FND[1, 2, 3] = value
     with pytest.raises(UnencodableLatentsError, match="Latents hold NaN or infinite values; int8 codes need"):
         quantise(latents_FND, ChannelStatistics.of(heavy_tailed(1)))
-    with pytest.raises(UnencodableLatentsError, match="Latents hold NaN or infinite values, or leave the range"):
+    with pytest.raises(
+        UnencodableLatentsError, match="Latents hold NaN or infinite values, or leave the range"
+    ):
         as_float16(latents_FND)
 
 

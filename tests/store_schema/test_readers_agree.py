@@ -44,7 +44,9 @@ def windows(draw: st.DrawFn, trajectories: tuple[Trajectory, ...]) -> tuple[int,
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_all_readers_agree_on_every_window(tiny_store: Path, float16_store: Path, data: st.DataObject) -> None:
+def test_all_readers_agree_on_every_window(
+    tiny_store: Path, float16_store: Path, data: st.DataObject
+) -> None:
     path = data.draw(st.sampled_from([tiny_store, float16_store]))
     store = Store.open(path)
     first_frame, num_frames = data.draw(windows(store.trajectories))
@@ -83,9 +85,11 @@ def test_thumbnails_agree_with_zarr_python_across_a_slot_boundary(shared_store: 
 
 def test_a_window_past_the_end_of_its_trajectory_is_refused(shared_store: Path) -> None:
     reader = ClipReader.open(Store.open(shared_store))
-    with pytest.raises(MissingFramesError, match=r"Frame 40 of slot 0 was asked for, but the slot holds 40 fr"):
+    with pytest.raises(
+        MissingFramesError, match=r"Frame 40 of slot 0 was asked for, but the slot holds 40 fr"
+    ):
         read_clip(reader, 25, 16)
-    with pytest.raises(MissingFramesError, match="Choose frames from `Store.trajectories`"):
+    with pytest.raises(MissingFramesError, match=r"Choose frames from `Store.trajectories`"):
         reader.thumbnails(40, 1)
 
 

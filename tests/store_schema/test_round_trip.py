@@ -30,7 +30,7 @@ def hard_store(
     frames_of: Callable[[Path, int], FrameArrays],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, FrameArrays]:
-    """One trajectory of 129 frames: frame 5 all black with zero latents, frame 128 black too; what was written."""
+    """A trajectory of 129 frames, its frames 5 and 128 black with zero latents; and what was written."""
     path = make_store(
         tmp_path_factory.mktemp("hard") / "hard.zarr",
         trajectories=[(NUM_FRAMES, "train")],

@@ -74,7 +74,10 @@ def test_the_row_is_written_after_every_file(
 def test_a_full_slot_and_a_single_frame_can_be_written(
     unsealed_store: Path, writer_of: WriterOf, frames_of: FramesOf
 ) -> None:
-    assert writer_of(unsealed_store).write(1, "episode-1", frames_of(unsealed_store, 1)).num_frames == SLOT_FRAMES
+    assert (
+        writer_of(unsealed_store).write(1, "episode-1", frames_of(unsealed_store, 1)).num_frames
+        == SLOT_FRAMES
+    )
     assert writer_of(unsealed_store).write(2, "episode-1", frames_of(unsealed_store, 2)).num_frames == 1
 
 
@@ -102,25 +105,45 @@ def test_a_rejected_slot_is_settled_and_its_trajectory_is_left_out(
 def test_refuses_arrays_of_different_lengths(unsealed_store, writer_of, frames_of) -> None:
     frames = frames_of(unsealed_store, 0)
     frames["states"] = frames["states"][:-1]
-    with pytest.raises(SchemaError, match=r"arrays of slot 0 hold different numbers of frames: .*'states': 4"):
+    with pytest.raises(
+        SchemaError, match=r"arrays of slot 0 hold different numbers of frames: .*'states': 4"
+    ):
         writer_of(unsealed_store).write(0, "episode-0", frames)
 
 
 def test_refuses_missing_and_unknown_arrays(unsealed_store, writer_of, frames_of) -> None:
     frames = frames_of(unsealed_store, 0)
     frames["thumbnail"] = frames.pop("thumbnails")
-    with pytest.raises(SchemaError, match=r"Slot 0 has arrays .*'thumbnail',.*format 1 requires .*'thumbnails',"):
+    with pytest.raises(
+        SchemaError, match=r"Slot 0 has arrays .*'thumbnail',.*format 1 requires .*'thumbnails',"
+    ):
         writer_of(unsealed_store).write(0, "episode-0", frames)
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("states", lambda a: a.astype(np.float64), r"Slot 0 of array 'states' is float64 \(5, 7\); expected 1 to"),
+        (
+            "states",
+            lambda a: a.astype(np.float64),
+            r"Slot 0 of array 'states' is float64 \(5, 7\); expected 1 to",
+        ),
         ("states", lambda a: a.astype(">f4"), r"'states' is >f4 \(5, 7\); .* of float32 \(7,\)"),
-        ("actions", lambda a: a[:, :6], r"'actions' is float32 \(5, 6\); expected 1 to 128 frames of float32 \(7,"),
-        ("latents", lambda a: np.where(a == a[2, 1, 3], -128, a).astype(np.int8), "'latents' holds -128, NaN or"),
-        ("token_scale", lambda a: a * np.float16(np.nan), r"'token_scale' holds -128, NaN .*codes lie within \+-127"),
+        (
+            "actions",
+            lambda a: a[:, :6],
+            r"'actions' is float32 \(5, 6\); expected 1 to 128 frames of float32 \(7,",
+        ),
+        (
+            "latents",
+            lambda a: np.where(a == a[2, 1, 3], -128, a).astype(np.int8),
+            "'latents' holds -128, NaN or",
+        ),
+        (
+            "token_scale",
+            lambda a: a * np.float16(np.nan),
+            r"'token_scale' holds -128, NaN .*codes lie within \+-127",
+        ),
     ],
 )
 def test_refuses_entries_that_format_1_has_no_place_for(
@@ -133,8 +156,12 @@ def test_refuses_entries_that_format_1_has_no_place_for(
 
 
 @pytest.mark.parametrize("num_frames", [0, SLOT_FRAMES + 1])
-def test_refuses_no_frames_and_more_than_a_slot_holds(unsealed_store, writer_of, frames_of, num_frames: int) -> None:
-    frames = {name: np.resize(a, (num_frames, *a.shape[1:])) for name, a in frames_of(unsealed_store, 0).items()}
+def test_refuses_no_frames_and_more_than_a_slot_holds(
+    unsealed_store, writer_of, frames_of, num_frames: int
+) -> None:
+    frames = {
+        name: np.resize(a, (num_frames, *a.shape[1:])) for name, a in frames_of(unsealed_store, 0).items()
+    }
     with pytest.raises(SchemaError, match=rf"\({num_frames}, .*expected 1 to 128 frames of"):
         writer_of(unsealed_store).write(0, "episode-0", frames)
 

@@ -68,7 +68,9 @@ def test_bytes_of_a_frame_are_those_of_latents_and_scales(tiny_store: Path, floa
     assert Store.open(float16_store).frame_bytes == 4 * 8 * 2
 
 
-def test_channel_statistics_are_those_that_the_fingerprint_names(tiny_store: Path, float16_store: Path) -> None:
+def test_channel_statistics_are_those_that_the_fingerprint_names(
+    tiny_store: Path, float16_store: Path
+) -> None:
     store = Store.open(tiny_store)
     statistics = store.channel_statistics
     assert statistics is not None
@@ -79,7 +81,9 @@ def test_channel_statistics_are_those_that_the_fingerprint_names(tiny_store: Pat
 
 def test_channel_statistics_are_refused_where_the_files_are_gone(int8_store: Path) -> None:
     (int8_store / "channel_mean/c/0").unlink()
-    with pytest.raises(SchemaError, match=r"channel_mean and channel_std have SHA-256 .* else restore the files"):
+    with pytest.raises(
+        SchemaError, match=r"channel_mean and channel_std have SHA-256 .* else restore the files"
+    ):
         _ = Store.open(int8_store).channel_statistics
 
 
@@ -90,14 +94,18 @@ def test_channel_statistics_are_refused_before_they_are_calibrated(unsealed_stor
     write_attributes(
         unsealed_store, attributes.model_copy(update={"fingerprint": planned}).model_dump(mode="json")
     )
-    with pytest.raises(SchemaError, match=r"fingerprint says None. Run `permafrost featurize --step calibrate`"):
+    with pytest.raises(
+        SchemaError, match=r"fingerprint says None. Run `permafrost featurize --step calibrate`"
+    ):
         _ = Store.open(unsealed_store).channel_statistics
 
 
 def test_slots_of_another_fingerprint_are_refused(unsealed_store: Path) -> None:
     row = Store.open(unsealed_store).ledger[1]
     ledger.record(unsealed_store, replace(row, fingerprint_sha256="f" * 64))
-    with pytest.raises(SchemaError, match=r"Slots \[1\] were written under another fingerprint than the store's"):
+    with pytest.raises(
+        SchemaError, match=r"Slots \[1\] were written under another fingerprint than the store's"
+    ):
         Store.open(unsealed_store)
 
 
@@ -111,7 +119,9 @@ def test_a_ledger_row_that_no_trajectory_owns_is_refused(unsealed_store: Path) -
 def test_a_ledger_row_of_another_episode_is_refused(unsealed_store: Path) -> None:
     row = Store.open(unsealed_store).ledger[1]
     ledger.record(unsealed_store, replace(row, episode_id="episode-0"))
-    with pytest.raises(SchemaError, match="128 frames of episode episode-0; the plan has 128 of episode episode-1"):
+    with pytest.raises(
+        SchemaError, match="128 frames of episode episode-0; the plan has 128 of episode episode-1"
+    ):
         Store.open(unsealed_store)
 
 
@@ -135,7 +145,9 @@ def test_a_ledger_row_without_one_of_its_files_is_refused(unsealed_store: Path) 
 
 def test_two_trajectories_on_one_slot_are_refused(unsealed_store: Path) -> None:
     change_plan(unsealed_store, lambda planned: [planned[0], replace(planned[1], first_slot=0)])
-    with pytest.raises(SchemaError, match="Slot 0 belongs to trajectories 0 and 1; format 1 requires one owner"):
+    with pytest.raises(
+        SchemaError, match="Slot 0 belongs to trajectories 0 and 1; format 1 requires one owner"
+    ):
         Store.open(unsealed_store)
 
 

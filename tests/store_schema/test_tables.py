@@ -54,7 +54,9 @@ def test_a_table_with_a_misspelt_column_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", [trajectory()], TRAJECTORY_SCHEMA)
     renamed = pq.read_table(tmp_path / "t.parquet").rename_columns({"camera": "kamera"})
     pq.write_table(renamed, tmp_path / "t.parquet")
-    with pytest.raises(SchemaError, match=r"t.parquet has columns .*kamera: string.*requires .* camera: string not"):
+    with pytest.raises(
+        SchemaError, match=r"t.parquet has columns .*kamera: string.*requires .* camera: string not"
+    ):
         read_trajectories(tmp_path / "t.parquet")
 
 
@@ -64,15 +66,17 @@ def test_a_table_with_another_column_type_is_refused(tmp_path: Path) -> None:
     place = table.schema.get_field_index("num_frames")
     wider = table.set_column(place, pa.field("num_frames", pa.int64(), nullable=False), [[129]])
     pq.write_table(wider, tmp_path / "t.parquet")
-    with pytest.raises(SchemaError, match=r"num_frames: int64 not null.*format 1 requires .*num_frames: int32 not"):
+    with pytest.raises(
+        SchemaError, match=r"num_frames: int64 not null.*format 1 requires .*num_frames: int32 not"
+    ):
         read_trajectories(tmp_path / "t.parquet")
 
 
 def test_a_missing_and_a_damaged_table_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match="Table t.parquet cannot be read"):
+    with pytest.raises(SchemaError, match=r"Table t.parquet cannot be read"):
         read_trajectories(tmp_path / "t.parquet")
     (tmp_path / "t.parquet").write_bytes(b"PAR1 is not enough")
-    with pytest.raises(SchemaError, match="Table t.parquet cannot be read"):
+    with pytest.raises(SchemaError, match=r"Table t.parquet cannot be read"):
         read_trajectories(tmp_path / "t.parquet")
 
 
@@ -80,17 +84,23 @@ def test_an_unknown_split_is_refused(tmp_path: Path) -> None:
     row = trajectory()
     object.__setattr__(row, "split", "test")
     write_table(tmp_path / "t.parquet", [row], TRAJECTORY_SCHEMA)
-    with pytest.raises(SchemaError, match=r"Trajectory 0 has split 'test'; expected one of \('train', 'validation"):
+    with pytest.raises(
+        SchemaError, match=r"Trajectory 0 has split 'test'; expected one of \('train', 'validation"
+    ):
         read_trajectories(tmp_path / "t.parquet")
 
 
 @pytest.mark.parametrize("changes", [{"num_frames": 0}, {"first_slot": -1}])
 def test_a_trajectory_without_frames_or_place_is_refused(changes: dict[str, int]) -> None:
-    with pytest.raises(SchemaError, match=r"Trajectory 0 has \d+ frames from slot -?\d on; expected at least 1 fr"):
+    with pytest.raises(
+        SchemaError, match=r"Trajectory 0 has \d+ frames from slot -?\d on; expected at least 1 fr"
+    ):
         replace(trajectory(), **changes)
 
 
-@pytest.mark.parametrize(("num_frames", "num_slots"), [(1, 1), (127, 1), (128, 1), (129, 2), (256, 2), (257, 3)])
+@pytest.mark.parametrize(
+    ("num_frames", "num_slots"), [(1, 1), (127, 1), (128, 1), (129, 2), (256, 2), (257, 3)]
+)
 def test_a_trajectory_takes_as_many_slots_as_its_frames_need(num_frames: int, num_slots: int) -> None:
     drawn = trajectory(num_frames=num_frames)
     assert drawn.num_slots == num_slots

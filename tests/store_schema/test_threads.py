@@ -23,7 +23,10 @@ def test_eight_threads_read_what_one_does(shared_store: Path, through_tensorstor
     store = Store.open(shared_store)
     reader = ClipReader(store, TensorstoreReader(store)) if through_tensorstore else ClipReader.open(store)
     buffers = ClipBuffers.allocate(
-        num_clips=NUM_CLIPS, num_frames=NUM_FRAMES, latent_shape=store.latent_shape, quantisation=store.quantisation
+        num_clips=NUM_CLIPS,
+        num_frames=NUM_FRAMES,
+        latent_shape=store.latent_shape,
+        quantisation=store.quantisation,
     )
     starts = SLOT_FRAMES + np.random.default_rng(0).integers(0, 129 - NUM_FRAMES, size=NUM_CLIPS)
     with ThreadPoolExecutor(8) as pool:

@@ -43,6 +43,8 @@ def test_refuses_more_hours_than_there_are(trajectories):
 
 
 def test_refuses_when_no_trajectory_holds_a_clip(trajectories):
-    with pytest.raises(SubsetError, match="No training trajectory has 37 frames.*longest has 36. Lower clip_frames"):
+    with pytest.raises(
+        SubsetError, match=r"No training trajectory has 37 frames.*longest has 36. Lower clip_frames"
+    ):
         long_enough(trajectories, 37)
     assert long_enough(trajectories, 36) == trajectories

@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_follows_linked_folders_and_stops_at_a_loop(tmp_path):
 
 def test_a_folder_that_cannot_be_listed_counts_as_an_episode(tmp_path, monkeypatch):
     touch(tmp_path / "closed/x", tmp_path / "open/trajectory.h5")
-    scandir = __import__("os").scandir
+    scandir = os.scandir
 
     def refuse_closed(folder):
         if folder == tmp_path / "closed":

@@ -193,8 +193,8 @@ DAMAGES = {
     ),
     "absolute video path": Damage(
         RejectReason.VIDEO_OUTSIDE_EPISODE,
-        r"left_mp4_path '/etc/1.mp4' leaves",
-        lambda folder: folder.edit_metadata(left_mp4_path="/etc/1.mp4"),
+        rf"left_mp4_path '/elsewhere/recordings/MP4/{LEFT}.mp4' leaves",
+        lambda folder: folder.edit_metadata(left_mp4_path=f"/elsewhere/recordings/MP4/{LEFT}.mp4"),
     ),
     "video linked from outside": Damage(
         RejectReason.VIDEO_OUTSIDE_EPISODE,

@@ -94,6 +94,16 @@ def test_a_file_that_is_no_video_is_named(tmp_path, decoder):
         decode_frames(path, [0], decoder)
 
 
+def test_decord_names_a_file_whose_frames_are_overwritten(tmp_path):
+    path = write_video(tmp_path / "blank.mp4")
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 1000
+    data[start : start + 1000] = bytes(1000)
+    path.write_bytes(data)
+    with pytest.raises(VideoUnreadableError, match=r"blank.mp4 cannot be decoded by decord"):
+        decode_frames(path, range(80), "decord")
+
+
 def test_a_truncated_file_is_never_filled_up(tmp_path, decoder):
     path = write_video(tmp_path / "cut.mp4", container_options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.9)])

@@ -1,5 +1,11 @@
+import sys
+from types import SimpleNamespace
+
+import av
+import numpy as np
 import pytest
 
+from featurize.video import probe as probe_module
 from featurize.video.container import VideoUnreadableError
 from featurize.video.decode import decode_frames
 from featurize.video.probe import probe
@@ -52,7 +58,7 @@ def test_a_video_that_decord_sees_otherwise_goes_to_pyav(safe_video, monkeypatch
 
 
 def test_without_decord_everything_goes_to_pyav(safe_video, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "decord", None)
+    monkeypatch.setitem(sys.modules, "decord", None)
     assert probe(safe_video).decoder == "pyav"
 
 
@@ -82,10 +88,15 @@ def test_finds_a_file_cut_exactly_between_two_frames(tmp_path):
 
 
 def start_of_last_packet(path):
-    import av
-
     with av.open(str(path)) as container:
         return max(packet.pos for packet in container.demux(video=0) if packet.size)
+
+
+def test_refuses_a_stream_without_a_frame_rate(tmp_path):
+    with pytest.raises(
+        VideoUnreadableError, match=r"a.mp4 does not say its frame rate; expected one above 0"
+    ):
+        probe_module._nominal_hz(tmp_path / "a.mp4", SimpleNamespace(average_rate=None))
 
 
 def test_refuses_a_file_that_is_no_video(tmp_path):
@@ -96,9 +107,6 @@ def test_refuses_a_file_that_is_no_video(tmp_path):
 
 
 def test_refuses_a_file_without_a_picture(tmp_path):
-    import av
-    import numpy as np
-
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)

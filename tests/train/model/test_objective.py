@@ -72,11 +72,13 @@ def test_open_loop_starts_with_the_teacher_forced_prediction(golden_predictor, g
 
 def test_open_loop_feeds_back_own_latents_and_integrated_states(golden_predictor, golden_clip):
     latents, actions, states = golden_clip
-    rolled_out = rollout(golden_predictor, latents[:, 0], states[:, 0], actions[:, :2])
-    integrated = torch.stack([states[:, 0], integrate_pose(states[:, 0], actions[:, 0])], dim=1)
-    fed_back = torch.stack([latents[:, 0], rolled_out[:, 0]], dim=1)
-    second = normalise_latents(golden_predictor(fed_back, actions[:, :2], integrated))[:, 1]
-    torch.testing.assert_close(rolled_out[:, 1], second)
+    rolled_out = rollout(golden_predictor, latents[:, 0], states[:, 0], actions[:, :3])
+    second_state = integrate_pose(states[:, 0], actions[:, 0])
+    third_state = integrate_pose(second_state, actions[:, 1])
+    integrated = torch.stack([states[:, 0], second_state, third_state], dim=1)
+    fed_back = torch.cat([latents[:, :1], rolled_out[:, :2]], dim=1)
+    predicted = normalise_latents(golden_predictor(fed_back, actions[:, :3], integrated))
+    torch.testing.assert_close(rolled_out, predicted)
 
 
 def test_predicting_twice_changes_nothing_in_the_inputs(golden_predictor, golden_clip):

@@ -1,0 +1,40 @@
+"""`write_report`: a run and its store in, report.html and report.png out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.report.horizons import HorizonTable
+from pipeline.report.images import png_bytes
+from pipeline.report.page import render_page
+from pipeline.report.picture import draw_picture
+from pipeline.report.read_run import read_run
+from pipeline.report.strip import predict_strip
+from store_schema.atomic import write_atomically
+
+HTML_NAME: Final = "report.html"
+PICTURE_NAME: Final = "report.png"
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """What `write_report` wrote."""
+
+    html: Path
+    picture: Path
+
+
+def write_report(run_path: Path, store_path: Path, *, device: str | None = None) -> ReportFiles:
+    """Draw the run's last checkpoint into its folder; measure it first where evaluation.json is not of it.
+
+    device: 'cpu', 'cuda', or None to choose; a few held-out windows are predicted on it. Raises
+    RunNotFoundError, CheckpointError, RunMismatchError where the store is not the one trained on,
+    BrokenMetricsError, NothingMeasuredError, HeldOutError, StoreError and DeviceError.
+    """
+    run = read_run(run_path, store_path, device=device)
+    table = HorizonTable.of(run.evaluation)
+    strip = predict_strip(run.checkpoint, run.store, device=device)
+    written = ReportFiles(html=run_path / HTML_NAME, picture=run_path / PICTURE_NAME)
+    write_atomically(written.picture, png_bytes(draw_picture(run, table, strip)))
+    write_atomically(written.html, render_page(run, table, strip).encode())
+    return written
