@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -133,7 +134,9 @@ def _read(
         raise StepOrderError(
             "The source has not been indexed; run `permafrost featurize --step index` first."
         )
-    only = None if episode_ids is None else [("episode_id", "in", set(episode_ids))]
+    # Typed, because no ids at all would be an array of type null.
+    asked = None if episode_ids is None else pa.array(sorted(episode_ids), pa.string())
+    only = None if asked is None else pc.field("episode_id").isin(asked)
     return pq.read_table(path, columns=columns, filters=only, partitioning=None)
 
 

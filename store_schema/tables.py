@@ -44,7 +44,7 @@ REJECT_SCHEMA = pa.schema(
 class Trajectory:
     """One episode through one camera, at one phase of the frame grid, in one crop.
 
-    phase: offset of the grid, in seconds on the physical clock and in rows on the nominal one.
+    phase: where the frame grid starts, as a share of its period in [0, 1).
     first_slot: the trajectory's frames lie at `first_slot x 128 + t` for t in [0, num_frames).
     Raises SchemaError for a split that is neither 'train' nor 'validation', and where it has no frames.
     """

@@ -1,6 +1,8 @@
 """What a recipe and a store make together: the predictor's sizes, the draws and the losses."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -18,13 +20,38 @@ from train.update import NamedLosses
 from train.windows import WindowSampler
 
 
+MIN_STD: Final = 1e-6
+
+
+class UnsealedStoreError(ValueError):
+    """The store is not finished, and the run needs what finishing computes."""
+
+
 def predictor_config(recipe: TrainRecipe, store: Store) -> PredictorConfig:
-    """The preset's predictor for the latents of this store. Raises PresetShapeError."""
+    """The preset's predictor for the latents of this store. Raises PresetShapeError, UnsealedStoreError."""
     encoder = store.attributes.fingerprint.encoder
     shape = LatentShape(
         grid_height=encoder.grid_height, grid_width=encoder.grid_width, encoder_width=encoder.width
     )
-    return find_preset(recipe.preset).config(shape)
+    preset = find_preset(recipe.preset)
+    config = preset.config(shape)
+    return replace(config, **_input_statistics(store)) if preset.standardises_inputs else config
+
+
+def _input_statistics(store: Store) -> dict[str, tuple[float, ...]]:
+    """Means and deviations over the training split; a dimension that never changes is left unscaled."""
+    statistics = store.attributes.statistics
+    if statistics is None:
+        raise UnsealedStoreError(
+            f"Store {store.path.name} is not sealed, so it has no training statistics to standardise actions by. "
+            "Finish it with `permafrost featurize`, or train the preset 'vjepa2-ac', which needs none."
+        )
+    return {
+        "action_mean": statistics.actions.mean,
+        "action_std": tuple(std if std > MIN_STD else 1.0 for std in statistics.actions.std),
+        "state_mean": statistics.states.mean,
+        "state_std": tuple(std if std > MIN_STD else 1.0 for std in statistics.states.std),
+    }
 
 
 def window_sampler(recipe: TrainRecipe, store: Store) -> WindowSampler:

@@ -74,7 +74,7 @@ def measure(predictor: Predictor, clips: HeldOutClips, *, batch_clips: int, devi
 def open_loop_errors(predictor: Predictor, clips: Clips) -> dict[str, Tensor]:
     """Errors (B, H) by name of all clips but the last, which only lends its actions to the one before it."""
     latents_BTND, states_BTA = clips.latents_BTND[:-1], clips.states_BTA[:-1]
-    actions_BTA, foreign_BTA = clips.actions_BTA[:-1], clips.actions_BTA[:-1]
+    actions_BTA, foreign_BTA = clips.actions_BTA[:-1], clips.actions_BTA[1:]
     first_BND, target_BTND = latents_BTND[:, 0], latents_BTND[:, 1:]
     predictions = {
         _L1: rollout(predictor, first_BND, states_BTA[:, 0], actions_BTA),

@@ -22,6 +22,7 @@ ACTION_SIZE = 7
 
 _EXTRINSICS_SIZE = 6
 _INITIAL_STD = 0.02
+_INPUT_STATISTICS = ("action_mean", "action_std", "state_mean", "state_std")
 
 
 class PredictorConfigError(ValueError):
@@ -50,10 +51,19 @@ class PredictorConfig:
     num_heads: int
     mlp_ratio: float = 4.0
     head: Literal["absolute", "residual"]
+    action_mean: tuple[float, ...] = (0.0,) * ACTION_SIZE
+    """Subtracted from actions before their linear map; published: nothing is."""
+    action_std: tuple[float, ...] = (1.0,) * ACTION_SIZE
+    """Divides what is left."""
+    state_mean: tuple[float, ...] = (0.0,) * ACTION_SIZE
+    """The same for states."""
+    state_std: tuple[float, ...] = (1.0,) * ACTION_SIZE
+    """The same for states."""
 
     def __post_init__(self) -> None:
         _ensure_positive(self)
         _ensure_heads_can_rotate(self)
+        _ensure_statistics(self)
         if self.head not in ("absolute", "residual"):
             raise PredictorConfigError(f"head is {self.head!r}; choose 'absolute' or 'residual'.")
 
@@ -80,6 +90,15 @@ def _ensure_positive(config: PredictorConfig) -> None:
             raise PredictorConfigError(f"{name} is {value}; it must be positive.")
 
 
+def _ensure_statistics(config: PredictorConfig) -> None:
+    for name in _INPUT_STATISTICS:
+        values = getattr(config, name)
+        if len(values) != ACTION_SIZE or (name.endswith("_std") and min(values) <= 0):
+            raise PredictorConfigError(
+                f"{name} is {values}; it must be {ACTION_SIZE} numbers, and deviations must be positive."
+            )
+
+
 def _ensure_heads_can_rotate(config: PredictorConfig) -> None:
     if config.width % config.num_heads:
         raise PredictorConfigError(
@@ -102,6 +121,11 @@ class Predictor(nn.Module):
     i, counted from 1, divided by sqrt(2 i). With the residual head the last map starts at zero.
     """
 
+    action_mean: torch.Tensor
+    action_std: torch.Tensor
+    state_mean: torch.Tensor
+    state_std: torch.Tensor
+
     def __init__(self, config: PredictorConfig, *, seed: int = 0) -> None:
         super().__init__()
         self.config = config
@@ -115,6 +139,9 @@ class Predictor(nn.Module):
         )
         self.predictor_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.predictor_proj = nn.Linear(config.width, config.encoder_width)
+        for name in _INPUT_STATISTICS:
+            # Part of the configuration, not of the weights: official checkpoints have no such tensors.
+            self.register_buffer(name, torch.tensor(getattr(config, name)), persistent=False)
         self._initialise(torch.Generator().manual_seed(seed))
 
     def forward(
@@ -141,8 +168,10 @@ class Predictor(nn.Module):
     def _interleave(
         self, latents_BTND: torch.Tensor, actions_BTA: torch.Tensor, states_BTA: torch.Tensor
     ) -> torch.Tensor:
-        action_BT1P = self.action_encoder(actions_BTA)[:, :, None]
-        state_BT1P = self.state_encoder(states_BTA)[:, :, None]
+        standard_actions_BTA = (actions_BTA - self.action_mean) / self.action_std
+        standard_states_BTA = (states_BTA - self.state_mean) / self.state_std
+        action_BT1P = self.action_encoder(standard_actions_BTA)[:, :, None]
+        state_BT1P = self.state_encoder(standard_states_BTA)[:, :, None]
         frame_BTNP = self.predictor_embed(latents_BTND)
         return torch.cat([action_BT1P, state_BT1P, frame_BTNP], dim=2).flatten(1, 2)
 

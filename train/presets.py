@@ -58,6 +58,8 @@ class Preset:
     latent_shape: LatentShape
     """The shape it is bound to; for the others, the shape that `describe` counts with."""
     any_latent_shape: bool
+    standardises_inputs: bool
+    """Whether actions and states are standardised by the store's training statistics before their linear maps."""
     training: TrainingDefaults
 
     def config(self, latent_shape: LatentShape) -> PredictorConfig:
@@ -89,6 +91,7 @@ _DEMO = Preset(
     head="residual",
     latent_shape=_TINY_LATENTS,
     any_latent_shape=True,
+    standardises_inputs=True,
     training=TrainingDefaults(
         schedule=replace(PUBLISHED_SCHEDULE, lr_start=1e-4, lr_peak=1e-3).scaled(700), batch_clips=16
     ),
@@ -102,6 +105,7 @@ _SMALL = Preset(
     head="residual",
     latent_shape=_TINY_LATENTS,
     any_latent_shape=True,
+    standardises_inputs=True,
     training=TrainingDefaults(schedule=PUBLISHED_SCHEDULE.scaled(10_000), batch_clips=64),
 )
 
@@ -113,6 +117,7 @@ _VJEPA2_AC = Preset(
     head="absolute",
     latent_shape=LatentShape(grid_height=16, grid_width=16, encoder_width=1408),
     any_latent_shape=False,
+    standardises_inputs=False,
     training=TrainingDefaults(schedule=PUBLISHED_SCHEDULE, batch_clips=256),
 )
 

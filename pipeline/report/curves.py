@@ -35,8 +35,9 @@ class PhaseBand:
 
     @property
     def label(self) -> str:
-        """Its name and its updates counted from 1, as the axis counts them: `warm-up 1-33`."""
-        return f"{self.phase} {self.start + 1:,}\N{EN DASH}{self.stop:,}"
+        """Its name and its updates counted from 1, as the log counts them: `warm-up 1-33`, `decay 6`."""
+        first, last = f"{self.start + 1:,}", f"{self.stop:,}"
+        return f"{self.phase} {first}" if first == last else f"{self.phase} {first}\N{EN DASH}{last}"
 
 
 def phase_bands(schedule: WarmupConstantDecay) -> list[PhaseBand]:
@@ -76,7 +77,7 @@ def draw_losses(
     figure: FigureBase, curves: TrainingCurves, schedule: WarmupConstantDecay, theme: Theme
 ) -> None:
     """Both losses over the learning rate, on one axis of updates with the phases behind them."""
-    losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(5, 2))
     for axes in (losses, rate):
         theme.style(axes)
         bands = _shade(axes, phase_bands(schedule), theme)
@@ -84,14 +85,14 @@ def draw_losses(
         _draw_condensed(losses, condense(curves.step_S, value_S), name, colour)
         for (name, value_S), colour in zip(curves.losses.items(), theme.series, strict=False)
     ]
-    losses.set_ylabel("L1 of layer-normed latents")
+    losses.set_ylabel("L1 loss")
     condensed = condense(curves.step_S, curves.learning_rate_S)
     rate.plot(condensed.step_C, condensed.mean_C, color=theme.text, linewidth=1.6)
-    rate.set_ylabel("learning rate")
+    rate.set_ylabel("learning\nrate")
     rate.ticklabel_format(axis="y", style="plain")
     _count_updates(rate, schedule)
-    theme.legend(figure, lines, side="upper", columns=2)
-    theme.legend(figure, bands, side="lower", columns=3)
+    theme.legend(figure, lines, "outside upper left", columns=2)
+    theme.legend(figure, bands, "outside lower left", columns=3)
 
 
 def draw_held_out(
@@ -103,21 +104,20 @@ def draw_held_out(
     axes.axhline(1.0, color=theme.muted, linewidth=1.2)
     steps = [validation.step for validation in validations]
     lines = [
-        axes.plot(steps, ratios, color=colour, label=f"{horizon} ahead", **stroke)[0]
+        axes.plot(steps, ratios, color=colour, label=f"{horizon} ahead", clip_on=False, **stroke)[0]
         for (horizon, ratios), colour, stroke in zip(
             _ratios_by_horizon(validations).items(), theme.series, STROKES, strict=False
         )
     ]
     axes.set_ylabel(f"L1 / L1 of {COPY_LAST_FRAME}")
     _count_updates(axes, schedule)
-    theme.legend(figure, lines, side="upper", columns=4)
+    theme.legend(figure, lines, "outside upper left", columns=4)
 
 
 def _shade(axes: Axes, bands: Sequence[PhaseBand], theme: Theme) -> list[Artist]:
+    colours = dict(zip(_PHASES, theme.bands, strict=True))
     return [
-        axes.axvspan(
-            band.start, band.stop, color=theme.bands[_PHASES.index(band.phase)], label=band.label, zorder=0
-        )
+        axes.axvspan(band.start, band.stop, color=colours[band.phase], label=band.label, zorder=0)
         for band in bands
     ]
 

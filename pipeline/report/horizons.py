@@ -21,7 +21,7 @@ BASELINES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class HorizonRow:
-    """Errors of one way to predict, and the predictor's errors divided by them; () for the predictor's own."""
+    """Errors of one way to predict, and those of the predictor divided by them; () in its own row."""
 
     name: str
     meaning: str
@@ -68,7 +68,7 @@ def draw_horizons(figure: FigureBase, table: HorizonTable, theme: Theme) -> None
     ]
     _mark_horizons(axes, table)
     axes.set_ylabel("L1 of layer-normed latents")
-    theme.legend(figure, lines, side="upper", columns=2)
+    theme.legend(figure, lines, "outside upper left", columns=2)
 
 
 def _mark_horizons(axes: Axes, table: HorizonTable) -> None:

@@ -18,7 +18,7 @@ _LEAST_SPAN: Final = 1e-12
 class LatentColours:
     """A projection fitted once, so that equal colours mean equal latents wherever it is used.
 
-    axes_D3: orthonormal directions. low_3, span_3: [low, low + span] becomes 0..255; beyond, a colour saturates.
+    axes_D3: orthonormal directions. low_3, span_3: [low, low + span] becomes 0..255, where colours saturate.
     explained_share: of the variance of the latents fitted on, within the three directions.
     """
 
@@ -30,7 +30,7 @@ class LatentColours:
 
     @classmethod
     def fit(cls, latents_XD: NDArray[np.float32]) -> "LatentColours":
-        """Principal directions of all latents (..., D), D at least 3; the same input gives the same colours."""
+        """Principal directions of latents (..., D), D at least 3; the same input gives the same colours."""
         flat_XD = latents_XD.reshape(-1, latents_XD.shape[-1]).astype(np.float64)
         mean_D = flat_XD.mean(axis=0)
         variance_D, directions_DD = np.linalg.eigh(np.cov(flat_XD, rowvar=False, bias=True))

@@ -120,21 +120,17 @@ def _charts(run: RunRecord, table: HorizonTable) -> dict[str, Chart]:
 
 
 def _facts(run: RunRecord) -> dict[str, Mapping[str, Any]]:
-    measured_on = {k: v for k, v in run.evaluation["measured_on"].items() if k != "store_recipe"}
-    attributes = run.store.attributes
+    attributes, trained_on = run.store.attributes, run.checkpoint.trained_on
     return {
-        "Measured on": measured_on,
-        "Store": {
-            **store_facts(run.store),
-            "uuid": attributes.uuid,
-            "frame_rate_hz": attributes.fingerprint.frame_rate_hz,
-        },
+        "Measured on": _without("store_recipe", run.evaluation["measured_on"]),
+        "Store": {"uuid": attributes.uuid, **store_facts(run.store)},
         "Training recipe": run.recipe.to_json(),
         "Predictor": asdict(PredictorConfig(**run.checkpoint.predictor)),
-        "Trained on": {k: v for k, v in run.checkpoint.trained_on.items() if k != "attribution"},
-        "Store recipe": attributes.recipe,
-        "Code": {
-            "code_version": run.checkpoint.code_version,
-            **{f"store_{n}": v for n, v in attributes.library_versions.items()},
-        },
+        "Trained on": _without("attribution", trained_on),
+        "Store recipe": {**attributes.recipe, "frame_rate_hz": attributes.fingerprint.frame_rate_hz},
+        "Code": {"trained_by": run.checkpoint.code_version, "store_made_with": attributes.library_versions},
     }
+
+
+def _without(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key != name}

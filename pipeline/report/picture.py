@@ -1,13 +1,11 @@
-"""report.png: the losses, the error by horizon, and two windows, on one sheet to look at."""
+"""report.png: the losses, the error by horizon, and a few windows, on one sheet to look at."""
 
-from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, SubFigure
 
 from pipeline.report.curves import draw_losses
 from pipeline.report.horizons import HorizonTable, draw_horizons
@@ -16,42 +14,46 @@ from pipeline.report.strip import DIFFERENCE_COLOURS, Strip, StripRow, Window
 from pipeline.report.theme import FONT_SIZE, LIGHT
 
 MAX_WINDOWS: Final = 2
+_PICTURE_SIDE: Final = 0.94  # of a cell, the rest is the gap to the next
 
 
 def draw_picture(run: RunRecord, table: HorizonTable, strip: Strip) -> Figure:
     """The sheet, in light colours."""
     figure = LIGHT.figure(13.0, 8.4)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(4, 5))
-    left, right = upper.subfigures(1, 2)
-    draw_losses(left, run.curves, run.recipe.schedule, LIGHT)
-    draw_horizons(right, table, LIGHT)
-    _draw_windows(lower, strip)
+    grid = figure.add_gridspec(2, 2, height_ratios=(4, 5))
+    draw_losses(figure.add_subfigure(grid[0, 0]), run.curves, run.recipe.schedule, LIGHT)
+    draw_horizons(figure.add_subfigure(grid[0, 1]), table, LIGHT)
+    _draw_windows(figure.add_subfigure(grid[1, :]), strip)
     return figure
 
 
-def _draw_windows(figure: FigureBase, strip: Strip) -> None:
+def _draw_windows(figure: SubFigure, strip: Strip) -> None:
     windows = strip.windows[:MAX_WINDOWS]
-    parts = np.atleast_1d(figure.subfigures(1, len(windows)))
-    cells = [cell for part, window in zip(parts, windows, strict=True) for cell in _draw(part, strip, window)]
+    (line,) = figure.subplots(1, len(windows), squeeze=False, sharey=True)
+    for axes, window in zip(line, windows, strict=True):
+        _draw_window(axes, strip, window)
     scale = ScalarMappable(Normalize(0.0, strip.error_limit), DIFFERENCE_COLOURS)
-    bar = figure.colorbar(scale, ax=cells, location="bottom", aspect=60, fraction=0.04)
+    bar = figure.colorbar(scale, ax=list(line), location="bottom", aspect=60, fraction=0.04)
     bar.set_label("error: mean |difference| over the channels of layer-normed latents", size=FONT_SIZE)
 
 
-def _draw(figure: FigureBase, strip: Strip, window: Window) -> list[Axes]:
-    rows = strip.rows(window)
-    cells = figure.subplots(len(rows), len(window.thumbnails))
-    for line, row in zip(cells, rows, strict=True):
-        _fill(line, row)
-    for frame, cell in enumerate(cells[0]):
-        cell.set_title(f"{frame * strip.frame_seconds:g} s", fontsize=FONT_SIZE - 1)
-    return list(cells.flat)
+def _draw_window(axes: Axes, strip: Strip, window: Window) -> None:
+    rows, num_frames = strip.rows(window), len(window.thumbnails)
+    for number, row in enumerate(rows):
+        _draw_row(axes, row, number, first_column=num_frames - len(row.pictures_FHWC))
+    axes.set(xlim=(0, num_frames), ylim=(len(rows), 0), aspect="equal")
+    middle = _PICTURE_SIDE / 2
+    seconds = [f"{frame * strip.frame_seconds:g}" for frame in range(num_frames)]
+    axes.set_xticks([frame + middle for frame in range(num_frames)], seconds)
+    axes.set_yticks([number + middle for number in range(len(rows))], [row.name for row in rows])
+    axes.tick_params(
+        length=0, labelsize=FONT_SIZE - 1, top=True, labeltop=True, bottom=False, labelbottom=False
+    )
+    axes.set_title("a held-out window, seconds ahead", fontsize=FONT_SIZE)
+    axes.spines[:].set_visible(False)
 
 
-def _fill(cells: Sequence[Axes], row: StripRow) -> None:
-    for cell in cells:
-        cell.set(xticks=[], yticks=[])
-        cell.spines[:].set_visible(False)
-    cells[0].set_ylabel(row.name, rotation=0, ha="right", va="center", fontsize=FONT_SIZE - 1)
-    for cell, picture in zip(cells[-len(row.pictures_FHWC) :], row.pictures_FHWC, strict=True):
-        cell.imshow(picture, interpolation="nearest")
+def _draw_row(axes: Axes, row: StripRow, number: int, *, first_column: int) -> None:
+    for column, picture in enumerate(row.pictures_FHWC, start=first_column):
+        extent = (column, column + _PICTURE_SIDE, number + _PICTURE_SIDE, number)
+        axes.imshow(picture, extent=extent, interpolation="nearest")

@@ -45,10 +45,15 @@ class Theme:
             label.set_fontsize(FONT_SIZE)
 
     def legend(
-        self, figure: FigureBase, handles: Sequence[Artist], *, side: Literal["upper", "lower"], columns: int
+        self,
+        figure: FigureBase,
+        handles: Sequence[Artist],
+        place: Literal["outside upper left", "outside lower left"],
+        *,
+        columns: int,
     ) -> None:
         """A legend beside the axes, where it cannot lie on a curve."""
-        figure.legend(handles=list(handles), loc=f"outside {side} left", ncols=columns, frameon=False,
+        figure.legend(handles=handles, loc=place, ncols=columns, frameon=False,
                       fontsize=FONT_SIZE - 1, labelcolor=self.text, columnspacing=1.2)  # fmt: skip
 
 

@@ -17,9 +17,10 @@ from train.subset import long_enough
 from train.windows import SampleBy, WindowSampler
 
 CLIP_FRAMES = 16
+CPU = torch.device("cpu")
 
 
-def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2) -> StoreSource:
+def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2, device: torch.device = CPU) -> StoreSource:
     sampler = WindowSampler.over(
         long_enough(store.split("train"), CLIP_FRAMES),
         clip_frames=CLIP_FRAMES,
@@ -32,7 +33,7 @@ def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2) -> StoreSourc
         sampler=sampler,
         clip_frames=CLIP_FRAMES,
         micro_batch_clips=micro_batch_clips,
-        device=torch.device("cpu"),
+        device=device,
     )
 
 
@@ -118,7 +119,7 @@ def test_waiting_is_measured_only_while_nothing_is_ready(tiny_store, monkeypatch
         next(stream)
         waited = stream.waited_seconds
         assert waited > 0.1
-        time.sleep(1.0)
+        time.sleep(1.5)
         next(stream)
         assert stream.waited_seconds - waited < 0.1
 
@@ -141,13 +142,28 @@ def test_reading_ahead_is_bounded_by_the_ring(tiny_store, monkeypatch):
         sampler=in_one_slot,
         clip_frames=CLIP_FRAMES,
         micro_batch_clips=2,
-        device=torch.device("cpu"),
+        device=CPU,
     )
     with source.stream(0) as stream:
         next(stream)
-        time.sleep(0.5)
+        deadline = time.monotonic() + 30.0
+        while rows.count("latents") < RING_SIZE * 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)
         assert rows.count("latents") == RING_SIZE * 2
 
 
 def _readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("clip-reader")]
+
+
+@pytest.mark.gpu
+def test_a_gpu_receives_the_same_clips_from_locked_memory(tiny_store, cuda_device):
+    """Held all along, so that a copy that overtakes its buffer would show."""
+    store = Store.open(tiny_store)
+    with source_of(store).stream(0) as on_cpu, source_of(store, device=cuda_device).stream(0) as on_gpu:
+        assert all(torch.from_numpy(buffers.latents_BTND).is_pinned() for buffers in on_gpu.ring)
+        pairs = list(islice(zip(on_cpu, on_gpu, strict=True), 4 * RING_SIZE))
+    for ours, theirs in pairs:
+        assert torch.equal(ours.actions_BTA, theirs.actions_BTA.cpu())
+        torch.testing.assert_close(ours.latents_BTND, theirs.latents_BTND.cpu(), rtol=1e-6, atol=1e-6)

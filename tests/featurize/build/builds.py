@@ -24,7 +24,7 @@ from ..droid_files import NOMINAL_HZ, DroidFolder, numbered_picture, write_episo
 
 POSE_KEY = "observation/robot_state/cartesian_position"
 # 520 rows of 1/15 s are 139 frames at 4 Hz: one slot and 11 frames of a second one.
-NUM_ROWS = (80, 520, 80, 96, 80, 80)
+NUM_ROWS = (80, 96, 80, 520, 80, 80)
 EVERY_FRAME_BY_ITSELF = {"qp": "0", "x264-params": "keyint=1:scenecut=0:bframes=0"}
 
 
@@ -40,11 +40,16 @@ def build_at(store: Path, source: Path, *, max_rejects: float = 0.2, **recipe: A
     return Build(recipe=FeaturizeRecipe(**recipe), store=store, source_root=source, max_rejects=max_rejects)
 
 
-def prepare(build: Build, encoder: FrozenEncoder | None = None) -> Build:
-    """All steps before `encode`."""
+def planned(build: Build, encoder: FrozenEncoder) -> Build:
+    """All steps before `calibrate`."""
     index(build)
-    plan(build, encoder or encoder_of(build))
-    calibrate(build, encoder or encoder_of(build))
+    plan(build, encoder)
+    return build
+
+
+def prepare(build: Build) -> Build:
+    """All steps before `encode`."""
+    calibrate(planned(build, encoder_of(build)), encoder_of(build))
     return build
 
 

@@ -16,7 +16,7 @@ from .builds import build_at, copied, prepare, write_source
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six episodes in seven slots; the second one spans two. One is held out."""
+    """Six episodes in seven slots; the fourth one spans two. The second is held out."""
     return write_source(tmp_path_factory.mktemp("build") / "source")
 
 

@@ -1,9 +1,11 @@
 """`encode` of a slot is a pure function: the same bytes in any order, in any process, and of its frames alone."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from featurize.encode import STAGE_AHEAD, _ahead, encode, encode_slots, pending_slots
 from featurize.encoder.registry import load_encoder
@@ -34,15 +36,15 @@ def test_changing_one_source_frame_changes_only_that_frames_latent(
 ):
     """Step 130 lies in the second slot of its trajectory."""
     trajectory = next(
-        t
-        for t in Store.open(prepared.store).planned_trajectories
-        if t.split == split and t.num_frames > step
+        t for t in Store.open(prepared.store).planned_trajectories if t.split == split and t.num_frames > step
     )
     changed_source = tmp_path / "changed"
     for root in (tmp_path / "whole", changed_source):
         shutil.copytree(source, root)
     video = folder_of(tmp_path / "whole", trajectory.episode_id).video
-    num_frames = len(folder_of(source, trajectory.episode_id).read_rows("observation/robot_state/gripper_position"))
+    num_frames = len(
+        folder_of(source, trajectory.episode_id).read_rows("observation/robot_state/gripper_position")
+    )
     write_lossless_video(video, num_frames)
     whole = encoded(make_prepared("whole.zarr", source_root=tmp_path / "whole"), encoder)
     address = trajectory.first_frame + step
@@ -98,7 +100,7 @@ def test_refuses_slots_that_the_plan_does_not_have(prepared, encoder):
 
 
 def test_refuses_an_encoder_that_the_store_was_not_planned_for(prepared):
-    bfloat16 = load_encoder(prepared.recipe.encoder, dtype=__import__("torch").bfloat16)
+    bfloat16 = load_encoder(prepared.recipe.encoder, dtype=torch.bfloat16)
     with pytest.raises(
         FingerprintMismatchError,
         match=r"encoder.compute_dtype: store has float32, asked for bfloat16\. Use the settings of the store",
@@ -108,8 +110,6 @@ def test_refuses_an_encoder_that_the_store_was_not_planned_for(prepared):
 
 def test_work_runs_ahead_by_a_bounded_number_of_items():
     """What is decoded but not yet encoded is held in memory."""
-    from concurrent.futures import ThreadPoolExecutor
-
     taken = []
 
     def items():
