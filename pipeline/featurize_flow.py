@@ -99,7 +99,8 @@ def featurize_flow(build: Build, workers: Workers) -> FinaliseReport:
         index_flow(build)
     plan_flow(build)
     calibrate_flow(build)
-    encode_flow.with_options(task_runner=workers.task_runner())(build)
+    if pending_slots(build):  # or workers would be started for nothing
+        encode_flow.with_options(task_runner=workers.task_runner())(build)
     return finalise_flow(build)
 
 

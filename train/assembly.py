@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ def predictor_config(recipe: TrainRecipe, store: Store) -> PredictorConfig:
     return replace(config, **_input_statistics(store)) if preset.standardises_inputs else config
 
 
-def _input_statistics(store: Store) -> dict[str, tuple[float, ...]]:
+def _input_statistics(store: Store) -> dict[str, Any]:
     """Means and deviations over the training split; a dimension that never changes is left unscaled."""
     statistics = store.attributes.statistics
     if statistics is None:

@@ -14,6 +14,7 @@ EXTERIOR_FOCAL_PER_WIDTH = 0.62
 WRIST_FOCAL_PER_WIDTH = 0.46
 """Focal length of the wrist camera in image widths."""
 
+_MOUNT_SEED = 2023
 _WORKSPACE_METRES = np.array([0.40, 0.0, 0.19])
 _WRIST_MOUNT_METRES = np.array([0.070, 0.0, 0.035])
 _WRIST_TILT_RADIANS = 0.28
@@ -61,12 +62,16 @@ class Camera:
 
 
 def draw_exterior_camera(
-    rng: np.random.Generator, *, side: int, num_rows: int, width_px: int, height_px: int
+    rng: np.random.Generator, *, site: int, side: int, num_rows: int, width_px: int, height_px: int
 ) -> Camera:
-    """A static camera on the robot's left (side 1) or right (side -1) that sees arm and table."""
-    azimuth = side * rng.uniform(0.5, 1.65)
-    elevation = rng.uniform(0.32, 0.62)
-    distance = rng.uniform(0.76, 0.92)
+    """A static camera on the robot's left (side 1) or right (side -1) that sees arm and table.
+
+    Each `site`, a laboratory, has its camera in one place, nudged a little from episode to episode.
+    """
+    mount = np.random.default_rng([_MOUNT_SEED, site, side + 1])
+    azimuth = side * (mount.uniform(0.6, 1.55) + rng.uniform(-0.08, 0.08))
+    elevation = mount.uniform(0.36, 0.58) + rng.uniform(-0.04, 0.04)
+    distance = mount.uniform(0.79, 0.89) + rng.uniform(-0.03, 0.03)
     outward = np.array(
         [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
     )

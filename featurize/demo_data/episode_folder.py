@@ -29,7 +29,12 @@ def write_episode(root: Path, *, seed: int, episode: int, width_px: int, height_
     identity = draw_identity(rng, episode)
     row_seconds = draw_row_seconds(rng, int(rng.integers(_FEWEST_ROWS, _MOST_ROWS + 1)))
     scene = draw_scene(
-        rng, row_seconds, outcome=_draw_outcome(rng, episode), width_px=width_px, height_px=height_px
+        rng,
+        row_seconds,
+        site=identity.site,
+        outcome=_draw_outcome(rng, episode),
+        width_px=width_px,
+        height_px=height_px,
     )
     relative = _folder(identity, scene)
     videos = root / relative / "recordings" / "MP4"

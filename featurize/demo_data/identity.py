@@ -13,8 +13,9 @@ _MINUTES_BETWEEN_EPISODES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Names and numbers of one episode. Serials are those of the wrist and the two exterior cameras."""
+    """Names and numbers of one episode. `site` is the number of its laboratory. Serials are those of the wrist and the two exterior cameras."""
 
+    site: int
     lab: str
     user: str
     user_id: str
@@ -58,6 +59,7 @@ def draw_identity(rng: np.random.Generator, episode: int) -> Identity:
     exterior = [20_000_000 + 1_111 * lab, 30_000_000 + 2_222 * lab]
     left, right = rng.permutation(exterior)
     return Identity(
+        site=lab,
         lab=_LABS[lab],
         user=f"Demo Collector {lab + 1}",
         user_id=f"{0xD0E0_0000 + lab:08x}",

@@ -56,9 +56,15 @@ class Scene:
 
 
 def draw_scene(
-    rng: np.random.Generator, row_seconds: Floats, *, outcome: Outcome, width_px: int, height_px: int
+    rng: np.random.Generator,
+    row_seconds: Floats,
+    *,
+    site: int,
+    outcome: Outcome,
+    width_px: int,
+    height_px: int,
 ) -> Scene:
-    """Draw an episode whose rows are taken at `row_seconds` (R,)."""
+    """Draw an episode at laboratory `site` whose rows are taken at `row_seconds` (R,)."""
     props = draw_props(rng)
     story = tell(rng, props, outcome=outcome, seconds=float(row_seconds[-1]))
     joints = solve_joints(story.motion.hand_poses(row_seconds))
@@ -71,7 +77,7 @@ def draw_scene(
         joints=joints,
         hand_poses=frames[:, HAND_FRAME],
         gripper=gripper,
-        cameras=_draw_cameras(rng, frames[:, HAND_FRAME], width_px, height_px),
+        cameras=_draw_cameras(rng, site, frames[:, HAND_FRAME], width_px, height_px),
         figures=(*arm_figures(frames, gripper), *_prop_figures(story, props, row_seconds)),
         light=light,
         room=draw_room(rng, light, pixels_per_metre=_TABLE_PIXELS_PER_METRE_AND_WIDTH * width_px),
@@ -79,11 +85,11 @@ def draw_scene(
 
 
 def _draw_cameras(
-    rng: np.random.Generator, hand_poses: Floats, width_px: int, height_px: int
+    rng: np.random.Generator, site: int, hand_poses: Floats, width_px: int, height_px: int
 ) -> dict[str, Camera]:
     size = {"width_px": width_px, "height_px": height_px}
-    left = draw_exterior_camera(rng, side=1, num_rows=len(hand_poses), **size)
-    right = draw_exterior_camera(rng, side=-1, num_rows=len(hand_poses), **size)
+    left = draw_exterior_camera(rng, site=site, side=1, num_rows=len(hand_poses), **size)
+    right = draw_exterior_camera(rng, site=site, side=-1, num_rows=len(hand_poses), **size)
     return dict(zip(CAMERA_NAMES, (left, right, wrist_camera(hand_poses, **size)), strict=True))
 
 

@@ -90,6 +90,7 @@ def draw_losses(
     rate.plot(condensed.step_C, condensed.mean_C, color=theme.text, linewidth=1.6)
     rate.set_ylabel("learning\nrate")
     rate.ticklabel_format(axis="y", style="plain")
+    rate.set_ylim(bottom=0.0)
     _count_updates(rate, schedule)
     theme.legend(figure, lines, "outside upper left", columns=2)
     theme.legend(figure, bands, "outside lower left", columns=3)

@@ -66,6 +66,8 @@ def draw_horizons(figure: FigureBase, table: HorizonTable, theme: Theme) -> None
         axes.plot(table.horizons, row.errors, color=colour, label=row.name, linewidth=1.6, **stroke)[0]
         for row, colour, stroke in zip(table.rows, theme.series, STROKES, strict=True)
     ]
+    # The run's own line is what is looked for, also where the others lie on it.
+    lines[0].set_zorder(lines[-1].get_zorder() + 1)
     _mark_horizons(axes, table)
     axes.set_ylabel("L1 of layer-normed latents")
     theme.legend(figure, lines, "outside upper left", columns=2)

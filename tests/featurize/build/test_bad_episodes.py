@@ -1,9 +1,9 @@
 """One episode of every fault in one source folder: the build finishes, and the rejects table names each."""
 
-import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from featurize.errors import TooManyRejectsError
@@ -23,7 +23,7 @@ def damage_inside_the_video(folder):
     """Every packet is there, and 200 bytes of one are noise."""
     data = bytearray(folder.video.read_bytes())
     start = data.index(b"mdat") + 1500
-    data[start : start + 200] = os.urandom(200)
+    data[start : start + 200] = np.random.default_rng(0).bytes(200)
     folder.video.write_bytes(data)
 
 
@@ -54,7 +54,7 @@ def report_and_build(bad_source, tmp_path_factory):
 
 
 def test_every_fault_is_in_the_rejects_table_with_its_reason_and_detail(report_and_build, bad_source):
-    report, build = report_and_build
+    _, build = report_and_build
     by_id = {reject.episode_id: reject for reject in read_rejects(build.store / "rejects.parquet")}
     for number, (name, damage) in enumerate(DAMAGES.items()):
         # Without a metadata file of its own, an episode goes by its folder.
@@ -87,7 +87,7 @@ def test_more_rejects_than_allowed_fail_with_the_counts_and_a_table_to_look_into
     expected = (
         rf"{num_bad} of {num_bad + NUM_GOOD} episodes were rejected; --max-rejects allows a share of 0\.2\. "
         rf"{NUM_GOOD} of {num_bad + NUM_GOOD} episodes usable; rejected: duplicate_episode 1, .*"
-        r"too_short \d+.* Each is listed in .build/rejects\.parquet of the store\. "
+        r"too_short \d+.* Each is listed in build/rejects\.parquet of the store\. "
         r"Mend the source, or raise --max-rejects\."
     )
     with pytest.raises(TooManyRejectsError, match=expected):

@@ -1,4 +1,4 @@
-"""`encode` of a slot is a pure function: the same bytes in any order, in any process, and of its frames alone."""
+"""`encode` of a slot is a pure function: the same bytes in any order, and of its own frames alone."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor

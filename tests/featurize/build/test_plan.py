@@ -147,7 +147,7 @@ def test_there_is_an_episode_on_each_side(ids, share):
 @given(episode_ids, episode_ids, st.floats(0.001, 0.999))
 def test_adding_episodes_moves_none_once_the_hash_itself_gives_both_sides(ids, more, share):
     """With too few episodes one is moved to the empty side, whatever its hash."""
-    settled = {name: split for name, split in splits_by_hash(ids, share).items()}
+    settled = splits_by_hash(ids, share)
     if set(settled.values()) != {"train", "validation"}:
         return
     assert draw_splits(ids, share) == settled
@@ -156,9 +156,10 @@ def test_adding_episodes_moves_none_once_the_hash_itself_gives_both_sides(ids, m
 
 
 def splits_by_hash(ids, share):
-    """The rule for each episode alone: held out among a thousand others or not."""
+    """What each gets in a crowd so large that both sides have somebody."""
     crowd = [f"other-{number}" for number in range(1000)]
-    return {name: draw_splits([*crowd, name], share)[name] for name in ids}
+    splits = draw_splits([*crowd, *ids], share)
+    return {name: splits[name] for name in ids}
 
 
 def test_about_the_share_asked_for_is_held_out():
@@ -170,6 +171,6 @@ def test_about_the_share_asked_for_is_held_out():
 def test_one_episode_is_too_few(ids):
     with pytest.raises(
         NotEnoughEpisodesError,
-        match=rf"Usable episodes: {len(ids)}; at least 2 are needed to hold one out\. Add episodes to the source",
+        match=rf"Usable episodes: {len(ids)}; at least 2 are needed to hold one out\. Add episodes",
     ):
         draw_splits(ids, 0.5)

@@ -1,4 +1,4 @@
-"""The steps in another order, over another recipe or another source: refused by name, and no byte is changed."""
+"""Steps in another order, or over another recipe or source: refused by name, and no byte is changed."""
 
 import hashlib
 import shutil
@@ -91,8 +91,8 @@ def test_every_step_refuses_another_recipe_by_name_and_changes_no_byte(finished,
     for step in STEPS.values():
         with pytest.raises(
             PlanMismatchError,
-            match=rf"planned with another recipe; nothing was changed\. {option}: store has .*, asked for .*\. "
-            "Leave these options out to continue the store, or use another --store",
+            match=rf"planned with another recipe; nothing was changed\. {option}: store has .*, asked for "
+            r".*\. Leave these options out to continue the store, or use another --store",
         ):
             step(other, encoder)
     assert all_bytes(finished.store) == before
@@ -109,7 +109,7 @@ def test_other_weights_are_refused_by_name_and_change_no_byte(
     for step in (plan, calibrate, encode):
         with pytest.raises(
             FingerprintMismatchError,
-            match=r"built under other settings; nothing was changed\. encoder\.(weights_sha256|compute_dtype): "
+            match=r"under other settings; nothing was changed\. encoder\.(weights_sha256|compute_dtype): "
             r"store has \w+, asked for (0000|bfloat16)",
         ):
             step(build, encoder)

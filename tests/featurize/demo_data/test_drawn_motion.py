@@ -19,7 +19,7 @@ PALM_METRES = np.array([0.0, 0.0, 0.04])
 @pytest.fixture(scope="module")
 def scene() -> Scene:
     rng = np.random.default_rng(8)
-    return draw_scene(rng, np.arange(0, 90, 9) / 15, outcome="placed", width_px=320, height_px=180)
+    return draw_scene(rng, np.arange(0, 90, 9) / 15, site=0, outcome="placed", width_px=320, height_px=180)
 
 
 def decode(path: Any) -> np.ndarray:

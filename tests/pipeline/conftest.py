@@ -1,0 +1,71 @@
+"""One Prefect server for all flows of these tests, with a database of its own, and small sources to build."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from pipeline import prefect_server
+from pipeline.workers import Workers
+
+from ..featurize.build.builds import write_source
+
+
+class Threads(Workers):
+    """Workers for tests that do not need processes, which take seconds to start."""
+
+    def task_runner(self):
+        from prefect.task_runners import ThreadPoolTaskRunner
+
+        return ThreadPoolTaskRunner(max_workers=1)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_api(prefect_home: Path) -> Iterator[str]:
+    """Address of a running server, to which all flows of this process report."""
+    apart = temporary_settings({PREFECT_HOME: prefect_home}, restore_defaults={PREFECT_API_URL})
+    nobody = mock.patch.object(prefect_server, "_running_ui", return_value=None)
+    with apart, nobody, prefect_server.prefect_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six episodes; in three views 21 slots, which are three tasks."""
+    return write_source(tmp_path_factory.mktemp("pipeline") / "source")
+
+
+StartCommand = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start_permafrost(prefect_home: Path) -> Iterator[StartCommand]:
+    """`start_permafrost("status", ...)` starts the command in a process group of its own."""
+    started = []
+
+    def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", *map(str, arguments)],
+            env={**os.environ, "PREFECT_HOME": str(prefect_home), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
