@@ -19,7 +19,6 @@ from train.subset import long_enough, nested_subset
 from train.update import NamedLosses
 from train.windows import WindowSampler
 
-
 MIN_STD: Final = 1e-6
 
 
@@ -34,7 +33,7 @@ def predictor_config(recipe: TrainRecipe, store: Store) -> PredictorConfig:
         grid_height=encoder.grid_height, grid_width=encoder.grid_width, encoder_width=encoder.width
     )
     preset = find_preset(recipe.preset)
-    config = preset.config(shape)
+    config = replace(preset.config(shape), head=recipe.head)
     return replace(config, **_input_statistics(store)) if preset.standardises_inputs else config
 
 
@@ -43,7 +42,7 @@ def _input_statistics(store: Store) -> dict[str, Any]:
     statistics = store.attributes.statistics
     if statistics is None:
         raise UnsealedStoreError(
-            f"Store {store.path.name} is not sealed, so it has no training statistics to standardise actions by. "
+            f"Store {store.path.name} is not sealed and lacks the statistics that actions are standardised by. "
             "Finish it with `permafrost featurize`, or train the preset 'vjepa2-ac', which needs none."
         )
     return {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -19,6 +19,8 @@ from train.rope import CONDITION_TOKENS, rotated_width, rotation_table
 
 ACTION_SIZE = 7
 """xyz, Euler angles, gripper: of a state, and of the change that an action is."""
+
+Head = Literal["absolute", "residual"]
 
 _EXTRINSICS_SIZE = 6
 _INITIAL_STD = 0.02
@@ -50,7 +52,7 @@ class PredictorConfig:
     depth: int
     num_heads: int
     mlp_ratio: float = 4.0
-    head: Literal["absolute", "residual"]
+    head: Head
     action_mean: tuple[float, ...] = (0.0,) * ACTION_SIZE
     """Subtracted from actions before their linear map; published: nothing is."""
     action_std: tuple[float, ...] = (1.0,) * ACTION_SIZE
@@ -64,7 +66,7 @@ class PredictorConfig:
         _ensure_positive(self)
         _ensure_heads_can_rotate(self)
         _ensure_statistics(self)
-        if self.head not in ("absolute", "residual"):
+        if self.head not in get_args(Head):
             raise PredictorConfigError(f"head is {self.head!r}; choose 'absolute' or 'residual'.")
 
     @property

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Literal
 
-from train.predictor import PredictorConfig
+from train.predictor import Head, PredictorConfig
 from train.schedule import PUBLISHED_SCHEDULE, WarmupConstantDecay
 
 __all__ = ["PRESETS", "LatentShape", "Preset", "PresetShapeError", "TrainingDefaults", "UnknownPresetError"]
@@ -54,12 +53,12 @@ class Preset:
     width: int
     depth: int
     num_heads: int
-    head: Literal["absolute", "residual"]
+    head: Head
     latent_shape: LatentShape
     """The shape it is bound to; for the others, the shape that `describe` counts with."""
     any_latent_shape: bool
     standardises_inputs: bool
-    """Whether actions and states are standardised by the store's training statistics before their linear maps."""
+    """Whether actions and states are standardised by the statistics of the store's training split."""
     training: TrainingDefaults
 
     def config(self, latent_shape: LatentShape) -> PredictorConfig:
@@ -93,7 +92,9 @@ _DEMO = Preset(
     any_latent_shape=True,
     standardises_inputs=True,
     training=TrainingDefaults(
-        schedule=replace(PUBLISHED_SCHEDULE, lr_start=1e-4, lr_peak=1e-3).scaled(700), batch_clips=16
+        schedule=replace(PUBLISHED_SCHEDULE, lr_start=1e-4, lr_peak=1e-3).scaled(400),
+        batch_clips=16,
+        clip_frames=8,
     ),
 )
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from train.predictor import Head
 from train.presets import find_preset
 from train.schedule import WarmupConstantDecay
 from train.windows import SampleBy
@@ -33,6 +34,7 @@ class TrainRecipe:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     preset: str
+    head: Head
     steps: int
     batch_clips: int
     micro_batch_clips: int

@@ -23,7 +23,7 @@ _RUN_DEFAULTS = {
     "demo": _RunDefaults(
         micro_batch_clips=16,
         sample_by=SampleBy.WINDOW,
-        validate_every=175,
+        validate_every=100,
         validation_starts=64,
         checkpoint_every=100,
     ),
@@ -64,6 +64,7 @@ def _defaults(
     num_clips = batch_clips or training.batch_clips
     return {
         "preset": preset,
+        "head": find_preset(preset).head,
         "steps": schedule.total_steps,
         "clip_frames": training.clip_frames,
         "rollout_steps": training.rollout_steps,

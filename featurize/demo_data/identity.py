@@ -13,7 +13,7 @@ _MINUTES_BETWEEN_EPISODES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Names and numbers of one episode. `site` is the number of its laboratory. Serials are those of the wrist and the two exterior cameras."""
+    """Names and numbers of one episode; `site` is the laboratory's. Serials are those of its three cameras."""
 
     site: int
     lab: str

@@ -124,16 +124,17 @@ def _run(
     from featurize.encoder.registry import encoder_spec
     from featurize.recipe import Build, resolve_recipe
     from pipeline.prefect_server import prefect_server
+    from pipeline.workers import Workers
 
     # A wrong option is told at once, not after a server has started and a source has been indexed.
     build = Build(recipe=resolve_recipe(places["store"], given), **places)
     encoder_spec(build.recipe.encoder)
+    chosen_workers = Workers(**workers)
     with prefect_server() as address:
         from pipeline import featurize_flow as flows
-        from pipeline.workers import Workers
 
         say(f"Prefect API: {address}")
-        run_step(flows, build, Workers(**workers), step, slots)
+        run_step(flows, build, chosen_workers, step, slots)
 
 
 def run_step(flows: Any, build: Any, workers: Any, step: Step | None, slots: list[int] | None) -> None:

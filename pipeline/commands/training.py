@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 StoreOption = Annotated[Path, typer.Option(help="The feature store, made by `permafrost featurize`.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run, such as runs/demo.")]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPU if there is one.")]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPU if there is one.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,13 +28,23 @@ def train(
     store: StoreOption,
     run: Annotated[Path, typer.Option(help="Folder of the run; one with a checkpoint is resumed.")],
     preset: Annotated[str, typer.Option(help="Predictor: demo, small or vjepa2-ac.")] = "small",
-    init: Annotated[Path | None, typer.Option(help="Start from vjepa2-ac-vitg.pt or a checkpoint of ours.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Updates; the schedule's phases keep their proportions.")] = None,
+    head: Annotated[
+        Literal["absolute", "residual"] | None,
+        typer.Option(help="Predict the next latent itself, as published, or its change."),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Start from vjepa2-ac-vitg.pt or a checkpoint of ours.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Updates; the schedule's phases keep their proportions.")
+    ] = None,
     batch_clips: Annotated[int | None, typer.Option(help="Clips of one update.")] = None,
     micro_batch_clips: Annotated[int | None, typer.Option(help="Clips on the device at once.")] = None,
     clip_frames: Annotated[int | None, typer.Option(help="Frames of a clip. [16]")] = None,
     rollout_steps: Annotated[int | None, typer.Option(help="Frames of the rollout loss. [2]")] = None,
-    sample_by: Annotated[Literal["window", "episode"] | None, typer.Option(help="What is drawn uniformly.")] = None,
+    sample_by: Annotated[
+        Literal["window", "episode"] | None, typer.Option(help="What is drawn uniformly.")
+    ] = None,
     hours: Annotated[float | None, typer.Option(help="Train on a nested part of the recordings.")] = None,
     subset_seed: Annotated[int | None, typer.Option(help="With --hours: which part.")] = None,
     lr_peak: Annotated[float | None, typer.Option(help="Learning rate of the constant phase.")] = None,
@@ -53,6 +65,7 @@ def train(
 
     recipe = recipe_for(
         preset,
+        head=head,
         steps=steps,
         batch_clips=batch_clips,
         micro_batch_clips=micro_batch_clips,
@@ -78,7 +91,9 @@ def train(
         print_evaluation(result.evaluation, run, as_json=as_json)
 
 
-def evaluate(run: RunArgument, store: StoreOption, device: DeviceOption = None, as_json: JsonFlag = False) -> None:
+def evaluate(
+    run: RunArgument, store: StoreOption, device: DeviceOption = None, as_json: JsonFlag = False
+) -> None:
     """L1 of open-loop predictions on held-out episodes, beside its baselines, from the store alone.
 
     Example: `permafrost evaluate runs/demo --store data/demo.zarr`
@@ -96,7 +111,8 @@ def report(run: RunArgument, store: StoreOption, device: DeviceOption = None) ->
     from pipeline.report.write import write_report
 
     files = write_report(run, store, device=device)
-    say(f"Picture     {files.picture}\nReport      {files.html}\nCheckpoint  {run / 'checkpoint.pt'}\nStore       {store}")
+    places = {"Picture": files.picture, "Report": files.html, "Checkpoint": run / "checkpoint.pt", "Store": store}
+    say("\n".join(f"{name:<11} {place}" for name, place in places.items()))
 
 
 def print_evaluation(measured: dict[str, Any], run: Path, *, as_json: bool) -> None:
@@ -108,7 +124,9 @@ def print_evaluation(measured: dict[str, Any], run: Path, *, as_json: bool) -> N
     from rich.table import Table
 
     measured_on = measured["measured_on"]
-    title = f"L1 on {measured_on['num_starts']} starts of {measured_on['num_trajectories']} held-out trajectories"
+    title = (
+        f"L1 on {measured_on['num_starts']} starts of {measured_on['num_trajectories']} held-out trajectories"
+    )
     table = Table(title=title, title_justify="left")
     table.add_column("frames ahead")
     for horizon in measured["horizons"]:

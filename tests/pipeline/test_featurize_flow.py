@@ -129,11 +129,11 @@ def test_bad_episodes_fail_the_flow_or_are_counted_in_its_tables(source, tmp_pat
     bad = shutil.copytree(source, tmp_path / "bad")
     for number in (0, 2):
         folder_of(bad, f"LAB+{number}+2023-07-07").rows.unlink()
-    build = build_at(tmp_path / "bad.zarr", bad)
+    strict = build_at(tmp_path / "strict.zarr", bad)
     summary = r"2 of 6 episodes were rejected; .* 4 of 6 episodes usable; rejected: h5_missing 2\."
     with pytest.raises(TooManyRejectsError, match=summary):
-        flows.featurize_flow(build, Threads())
-    report = flows.featurize_flow(build.model_copy(update={"max_rejects": 1.0}), Threads())
+        flows.featurize_flow(strict, Threads())
+    report = flows.featurize_flow(build_at(tmp_path / "bad.zarr", bad, max_rejects=1.0), Threads())
     assert (report.num_episodes, report.rejects) == (4, {"h5_missing": 2})
     tables = {key: artifact_text(client, key) for key in ("rejects", "featurize-result", "encode-progress")}
     assert '"reason": "h5_missing", "episodes": 2' in tables["rejects"]
