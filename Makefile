@@ -49,13 +49,13 @@ $(STORE)/ledger.parquet:
 train: $(VENV)/installed $(STORE)/ledger.parquet ## Train PRESET on STORE, evaluate, and draw the report
 	$(PERMAFROST) train --store $(STORE) --run $(RUN) --preset $(PRESET) $(OPTIONS)
 	@$(PERMAFROST) status $(STORE)
-	@$(PERMAFROST) report $(RUN) --store $(STORE)
+	@$(PERMAFROST) report $(RUN)
 
 evaluate: $(VENV)/installed ## Measure the last checkpoint of RUN on the held-out episodes
-	$(PERMAFROST) evaluate $(RUN) --store $(STORE)
+	$(PERMAFROST) evaluate $(RUN)
 
 report: $(VENV)/installed ## Draw RUN again
-	$(PERMAFROST) report $(RUN) --store $(STORE)
+	$(PERMAFROST) report $(RUN)
 
 status: $(VENV)/installed ## How far STORE is
 	@$(PERMAFROST) status $(STORE)

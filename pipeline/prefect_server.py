@@ -14,7 +14,6 @@ os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
 
 import httpx
 from prefect.logging.handlers import APILogHandler
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 UI_HOST: Final = "127.0.0.1"
@@ -36,23 +35,35 @@ def prefect_server() -> Iterator[str]:
         with _use(address):
             yield address
         return
+    with _temporary_server() as address, _use(address):
+        try:
+            yield address
+        finally:
+            APILogHandler().flush()
+
+
+@contextmanager
+def _temporary_server() -> Iterator[str]:
+    # Takes seconds to import, which workers and the users of a running server are spared.
+    from prefect.server.api.server import SubprocessASGIServer
+
     server = SubprocessASGIServer()
     server.start(timeout=START_TIMEOUT_SECONDS)
+    assert server.server_process is not None
     try:
-        with _use(server.api_url), _ending_with_us(server):
+        with _guard(server.server_process.pid):
             yield server.api_url
     finally:
-        APILogHandler().flush()
         server.stop()
 
 
 @contextmanager
-def _ending_with_us(server: SubprocessASGIServer) -> Iterator[None]:
-    """Let a guard end the server when this process is killed: its end of the pipe then closes."""
-    assert server.server_process is not None
-    command = [sys.executable, "-c", GUARD, str(server.server_process.pid)]
-    # In a session of its own, a Ctrl-C or a killed process group does not reach the guard.
-    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+def _guard(pid: int) -> Iterator[None]:
+    """End process `pid` when we are killed: our end of a pipe then closes, and a small process sees it."""
+    # In a session of its own: a Ctrl-C or the end of a process group must not reach it.
+    guard = subprocess.Popen(
+        [sys.executable, "-c", GUARD, str(pid)], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield
     finally:

@@ -27,6 +27,7 @@ def describe(name: str) -> dict[str, Any]:
     config, training = chosen.config(chosen.latent_shape), chosen.training
     return {
         "name": name,
+        "kind": "predictor",
         "parameters": count_parameters(config),
         "flops_per_step": flops_per_step(config, training, block_causal=True),
         "flops_per_step_masked_in_full": flops_per_step(config, training, block_causal=False),

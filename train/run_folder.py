@@ -44,6 +44,21 @@ class RunFolder:
         """The metrics once more, for TensorBoard."""
         return self.path / "tensorboard"
 
+    @property
+    def store_pointer(self) -> Path:
+        """Where on this machine the store lay; beside the checkpoint, which names no local path."""
+        return self.path / "store_path.txt"
+
+    def remember_store(self, store_path: Path) -> None:
+        """Let later commands find the store without being told."""
+        write_atomically(self.store_pointer, f"{store_path.absolute()}\n".encode())
+
+    def remembered_store(self) -> Path:
+        """The store that the run was last trained on. Raises RunNotFoundError."""
+        if not self.store_pointer.is_file():
+            raise RunNotFoundError(f"{self.path} does not say where its store lies; give it with --store.")
+        return Path(self.store_pointer.read_text().strip())
+
     def ensure_trained(self) -> None:
         """Raise RunNotFoundError unless there is a checkpoint."""
         if not self.checkpoint.is_file():

@@ -66,6 +66,7 @@ def train(
     held_out = HeldOutClips.of(store, CLIP_FRAMES)
     state = _prepare(recipe, store, RunFolder(run_path), target)
     first_step = state.begin_or_resume(init)
+    state.folder.remember_store(store_path)
     evaluation = read_evaluation(state.folder, step=recipe.steps)
     if evaluation is not None:
         return TrainResult(

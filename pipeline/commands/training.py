@@ -10,6 +10,7 @@ from pipeline.commands.output import JsonFlag, emit, say
 if TYPE_CHECKING:
     from train.loop import Progress
 
+TrainedStoreOption = Annotated[Path | None, typer.Option(help="Default: the store it was trained on.")]
 StoreOption = Annotated[Path, typer.Option(help="The feature store, made by `permafrost featurize`.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run, such as runs/demo.")]
 DeviceOption = Annotated[
@@ -92,24 +93,28 @@ def train(
 
 
 def evaluate(
-    run: RunArgument, store: StoreOption, device: DeviceOption = None, as_json: JsonFlag = False
+    run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None, as_json: JsonFlag = False
 ) -> None:
     """L1 of open-loop predictions on held-out episodes, beside its baselines, from the store alone.
 
-    Example: `permafrost evaluate runs/demo --store data/demo.zarr`
+    Example: `permafrost evaluate runs/demo`
     """
     from train.evaluation import evaluate as evaluate_run
+    from train.run_folder import RunFolder
 
+    store = store or RunFolder(run).remembered_store()
     print_evaluation(evaluate_run(run, store, device=device), run, as_json=as_json)
 
 
-def report(run: RunArgument, store: StoreOption, device: DeviceOption = None) -> None:
+def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None) -> None:
     """Draw a run: one self-contained report.html, and the picture in it as report.png.
 
-    Example: `permafrost report runs/demo --store data/demo.zarr`
+    Example: `permafrost report runs/demo`
     """
     from pipeline.report.write import write_report
+    from train.run_folder import RunFolder
 
+    store = store or RunFolder(run).remembered_store()
     files = write_report(run, store, device=device)
     places = {"Picture": files.picture, "Report": files.html, "Checkpoint": run / "checkpoint.pt", "Store": store}
     say("\n".join(f"{name:<11} {place}" for name, place in places.items()))

@@ -102,7 +102,7 @@ def read_run(run_path: Path, store_path: Path, *, device: str | None) -> RunReco
     """Read a run, and evaluate its checkpoint where evaluation.json is missing or of something else.
 
     Raises RunNotFoundError, CheckpointError, RunMismatchError where the run was trained on another store,
-    BrokenMetricsError, NothingMeasuredError, StoreError, HeldOutError, DeviceError.
+    RecipeError, BrokenMetricsError, NothingMeasuredError, StoreError, HeldOutError, DeviceError.
     """
     folder = RunFolder(run_path)
     folder.ensure_trained()

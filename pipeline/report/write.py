@@ -29,7 +29,7 @@ def write_report(run_path: Path, store_path: Path, *, device: str | None = None)
 
     device: 'cpu', 'cuda', or None to choose; a few held-out windows are predicted on it. Raises
     RunNotFoundError, CheckpointError, RunMismatchError where the store is not the one trained on,
-    BrokenMetricsError, NothingMeasuredError, HeldOutError, StoreError and DeviceError.
+    RecipeError, BrokenMetricsError, NothingMeasuredError, HeldOutError, StoreError and DeviceError.
     """
     run = read_run(run_path, store_path, device=device)
     table = HorizonTable.of(run.evaluation)

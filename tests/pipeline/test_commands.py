@@ -78,15 +78,17 @@ def test_status_for_people_is_a_table(permafrost, finished):
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "flops"),
-    [("vjepa2-vitg", 1_012_173_952, "flops_per_frame"), ("vjepa2-ac", 305_220_992, "flops_per_step")],
+    ("name", "parameters", "keys"),
+    [
+        ("vjepa2-vitg", 1_012_173_952, {"flops_per_frame", "input_shape", "output_shape"}),
+        ("vjepa2-ac", 305_220_992, {"flops_per_step", "shapes"}),
+    ],
 )
-def test_describe_counts_encoders_and_predictors(permafrost, name, parameters, flops):
+def test_describe_counts_encoders_and_predictors(permafrost, name, parameters, keys):
     code, out, err = permafrost("describe", name, "--json")
     facts = json.loads(out)
     assert (code, err, facts["parameters"]) == (0, "", parameters)
-    assert facts[flops] > 1e9
-    assert facts["shapes"]
+    assert keys <= facts.keys()
 
 
 def test_verify_passes_a_whole_store_and_prints_its_digest(permafrost, finished):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -48,7 +49,7 @@ def test_a_killed_command_leaves_no_process_behind_and_is_finished_by_running_it
     after_first = rows_on_disk(store)
 
     # Then with a server, and with the whole process group.
-    second = start_permafrost(*command)
+    second = start_permafrost(*command, PREFECT_API_URL=prefect_api)
     wait_for_rows(second, store, len(after_first) + 2)
     os.killpg(second.pid, signal.SIGKILL)
     second.wait(30)
@@ -58,18 +59,22 @@ def test_a_killed_command_leaves_no_process_behind_and_is_finished_by_running_it
     assert after_first.items() <= after_second.items()
     assert list(verify_hashes(Store.open(store))) == []
 
-    third = start_permafrost(*command)
-    kept = dict(after_second)
-    while third.poll() is None and (rows := rows_on_disk(store)):
-        kept |= rows
-        time.sleep(0.005)
-    output, messages = third.communicate(timeout=LIMIT_SECONDS)
+    # Left alone, and without a server again.
+    third = start_permafrost(*command, **alone)
+    started, kept = set(), dict(after_second)
+    while third.poll() is None:
+        started |= set(psutil.Process(third.pid).children(recursive=True))
+        kept |= rows_on_disk(store)
+        time.sleep(0.01)
+    output, messages = third.communicate()
     assert third.returncode == 0, messages
     assert after_second.items() <= kept.items()
     status = json.loads(output)
     assert (status["slots_done"], status["sealed"]) == (NUM_SLOTS, True)
-    assert messages == f"Prefect API: {prefect_api}\n"
+    assert re.fullmatch(r"Prefect API: http://127\.0\.0\.1:\d+/api\n", messages)
     assert digest(store) == digest(whole)
+    _, left_running = psutil.wait_procs(started, timeout=30)
+    assert left_running == []
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ class TrainedRun:
 @pytest.fixture(scope="session")
 def trained(make_store: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
     folder = tmp_path_factory.mktemp("report")
-    lengths = [(12, "train"), (14, "train"), (10, "validation"), (9, "validation")]
+    lengths = [(12, "train"), (14, "train"), (20, "validation"), (15, "validation")]
     store = make_store(folder / "store.zarr", trajectories=lengths)
     _make_odd(store)
     train(recipe_for("demo", **_RECIPE), store, folder / "run", device="cpu")

@@ -27,6 +27,7 @@ def test_thumbnails_are_those_of_the_frames_named(strip):
         # Thumbnail t of a drawn trajectory has the grey value 1 + t.
         greys = window.thumbnails[:, 0, 0, 0].tolist()
         assert greys == [1 + window.offset + frame for frame in range(CLIP_FRAMES)]
+    assert any(window.offset for window in strip.windows)
 
 
 def test_errors_are_those_that_the_evaluation_measures(strip, trained):
