@@ -71,7 +71,7 @@ class TrajectoryLoader:
         if not IndexedStream.of(episode, episode.streams[indexed.camera]).is_same(indexed):
             raise UnusableError(
                 RejectReason.CHANGED_SINCE_INDEX,
-                f"metadata, rows, times or video size in {indexed.location} differ from what was planned from.",
+                f"metadata, rows, times or video size in {indexed.location} differ from what the plan used.",
             )
         return episode
 

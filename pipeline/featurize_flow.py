@@ -1,7 +1,7 @@
 """Stage one as Prefect flows: every step a flow of its own, and one that calls them in order.
 
 Nothing here decides what is left to do: the steps look at the store. Kill any of these flows at any moment
-and call it again; it does only what is missing.
+and call it again; it does only what is missing. In Prefect's database a killed run stays "Running" for ever.
 """
 
 import threading

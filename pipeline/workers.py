@@ -1,5 +1,6 @@
 """Who encodes: a local Dask cluster sized for this machine, or the cluster at an address."""
 
+import logging
 import os
 from typing import Any, cast
 
@@ -43,6 +44,8 @@ def local_cluster(*, num_workers: int | None = None, **options: Any) -> LocalClu
         threads_per_worker=1,
         processes=True,
         dashboard_address=None,
+        # Workers that hold a network are slow to go, which is no news to anybody.
+        silence_logs=logging.ERROR,
         **options,
     )
 

@@ -42,7 +42,7 @@ def _input_statistics(store: Store) -> dict[str, Any]:
     statistics = store.attributes.statistics
     if statistics is None:
         raise UnsealedStoreError(
-            f"Store {store.path.name} is not sealed and lacks the statistics that actions are standardised by. "
+            f"Store {store.path.name} is not sealed and lacks the statistics that scale actions. "
             "Finish it with `permafrost featurize`, or train the preset 'vjepa2-ac', which needs none."
         )
     return {

@@ -13,7 +13,7 @@ _MINUTES_BETWEEN_EPISODES = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Names and numbers of one episode; `site` is the laboratory's. Serials are those of its three cameras."""
+    """Names and numbers of one episode; `site` is its laboratory. Serials are its cameras'."""
 
     site: int
     lab: str

@@ -1,5 +1,6 @@
 """`featurize`: the whole flow, or one step of it."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -7,7 +8,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.commands.output import JsonFlag, emit, say
-from pipeline.commands.stores import store_facts
 from pipeline.errors import OptionError
 
 
@@ -110,8 +110,9 @@ def featurize(
         "attention": attention,
         "device": device,
     }
-    _run(given, places, {"num_workers": workers, "dask_address": dask_address}, step, _parse_slots(slots))
-    _report(store, as_json)
+    on = {"num_workers": workers, "dask_address": dask_address}
+    outcome = _run(given, places, on, step, _parse_slots(slots))
+    emit(_facts(store, outcome), title=str(store), as_json=as_json)
 
 
 def _run(
@@ -120,7 +121,7 @@ def _run(
     workers: dict[str, Any],
     step: Step | None,
     slots: list[int] | None,
-) -> None:
+) -> Any:
     from featurize.encoder.registry import encoder_spec
     from featurize.recipe import Build, resolve_recipe
     from pipeline.prefect_server import prefect_server
@@ -134,24 +135,24 @@ def _run(
         from pipeline import featurize_flow as flows
 
         say(f"Prefect API: {address}")
-        run_step(flows, build, chosen_workers, step, slots)
+        return run_step(flows, build, chosen_workers, step, slots)
 
 
-def run_step(flows: Any, build: Any, workers: Any, step: Step | None, slots: list[int] | None) -> None:
-    """Call the flow of one step, or of all."""
+def run_step(flows: Any, build: Any, workers: Any, step: Step | None, slots: list[int] | None) -> Any:
+    """Call the flow of one step, or of all; returns its report."""
     if step is None:
-        flows.featurize_flow(build, workers)
-    elif step is Step.ENCODE:
-        flows.encode_flow.with_options(task_runner=workers.task_runner())(build, slots)
-    else:
-        getattr(flows, f"{step}_flow")(build)
+        return flows.featurize_flow(build, workers)
+    if step is Step.ENCODE:
+        return flows.encode_flow.with_options(task_runner=workers.task_runner())(build, slots)
+    return getattr(flows, f"{step}_flow")(build)
 
 
-def _report(store: Path, as_json: bool) -> None:
+def _facts(store: Path, outcome: Any) -> dict[str, Any]:
+    """What the store holds; before `plan` there is none, and `index` says what it found."""
+    from pipeline.store_facts import store_facts
     from store_schema.store import Store
 
-    if (store / "zarr.json").exists():
-        emit(store_facts(Store.open(store)), title=str(store), as_json=as_json)
+    return store_facts(Store.open(store)) if (store / "zarr.json").exists() else asdict(outcome)
 
 
 def _parse_slots(slots: str | None) -> list[int] | None:

@@ -1,14 +1,11 @@
 """`status` and `verify`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.commands.output import JsonFlag, emit
-
-if TYPE_CHECKING:
-    from store_schema.store import Store
 
 StoreArgument = Annotated[Path, typer.Argument(help="A feature store, finished or not.")]
 
@@ -24,6 +21,7 @@ def status(store: StoreArgument, as_json: JsonFlag = False) -> None:
 
     Example: `permafrost status data/demo.zarr`
     """
+    from pipeline.store_facts import store_facts
     from store_schema.store import Store
 
     emit(store_facts(Store.open(store)), title=str(store), as_json=as_json)
@@ -51,22 +49,3 @@ def verify(
     emit(facts, title=str(store), as_json=as_json)
     if problems:
         raise typer.Exit(1)
-
-
-def store_facts(store: "Store") -> dict[str, Any]:
-    """What `status` prints."""
-    fingerprint = store.attributes.fingerprint
-    return {
-        "episodes": len({trajectory.episode_id for trajectory in store.trajectories}),
-        "trajectories": len(store.trajectories),
-        "frames": store.stored_frames,
-        "planned_frames": store.planned_frames,
-        "slots": store.attributes.num_slots,
-        "slots_done": len(store.ledger),
-        "bytes_per_frame": store.frame_bytes,
-        "rejects": store.rejects_by_reason(),
-        "sealed": store.attributes.sealed,
-        "fingerprint": fingerprint.sha256(),
-        "clock": fingerprint.clock,
-        "encoder": fingerprint.encoder.name,
-    }

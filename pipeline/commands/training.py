@@ -116,7 +116,12 @@ def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOpt
 
     store = store or RunFolder(run).remembered_store()
     files = write_report(run, store, device=device)
-    places = {"Picture": files.picture, "Report": files.html, "Checkpoint": run / "checkpoint.pt", "Store": store}
+    places = {
+        "Picture": files.picture,
+        "Report": files.html,
+        "Checkpoint": run / "checkpoint.pt",
+        "Store": store,
+    }
     say("\n".join(f"{name:<11} {place}" for name, place in places.items()))
 
 
@@ -129,9 +134,8 @@ def print_evaluation(measured: dict[str, Any], run: Path, *, as_json: bool) -> N
     from rich.table import Table
 
     measured_on = measured["measured_on"]
-    title = (
-        f"L1 on {measured_on['num_starts']} starts of {measured_on['num_trajectories']} held-out trajectories"
-    )
+    num_starts, num_trajectories = measured_on["num_starts"], measured_on["num_trajectories"]
+    title = f"L1 on {num_starts} starts of {num_trajectories} held-out trajectories"
     table = Table(title=title, title_justify="left")
     table.add_column("frames ahead")
     for horizon in measured["horizons"]:

@@ -1,6 +1,6 @@
 """The published sizes on this machine: one frame through ViT-g, one update of the vjepa2-ac predictor.
 
-Weights are random; sizes, code and arithmetic are the real ones. Prints seconds and peak memory of the process.
+Weights are random, all else is real. Prints seconds and the peak memory of the process.
 
     python tests/benchmarks/full_size.py encoder      # about 8 GiB
     python tests/benchmarks/full_size.py predictor    # about 14 GiB, minutes on a CPU
@@ -64,6 +64,6 @@ def _peak() -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["encoder", "predictor"])
     {"encoder": encode_one_frame, "predictor": update_once}[parser.parse_args().what]()
