@@ -66,12 +66,12 @@ def train(
     held_out = HeldOutClips.of(store, CLIP_FRAMES)
     state = _prepare(recipe, store, RunFolder(run_path), target)
     first_step = state.begin_or_resume(init)
-    state.folder.remember_store(store_path)
     evaluation = read_evaluation(state.folder, step=recipe.steps)
     if evaluation is not None:
         return TrainResult(
             run_path=run_path, step=recipe.steps, total_steps=recipe.steps, evaluation=evaluation
         )
+    state.folder.remember_store(store_path)
     with open_log(state.folder, first_step) as log, stop_on_signal() as stop:
         step = _loop(state, store, held_out, target, log, on_progress).run(first_step, stop)
     evaluation = read_evaluation(state.folder, step=recipe.steps)
