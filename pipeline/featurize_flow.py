@@ -28,7 +28,6 @@ from pipeline.progress import reported_progress
 from pipeline.workers import Workers, on_this_worker
 from store_schema.ledger import settled_slots
 
-TAGS: Final = ["permafrost", "featurize"]
 SLOTS_PER_TASK: Final = 8
 POLL_SECONDS: Final = 0.5
 

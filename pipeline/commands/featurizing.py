@@ -132,10 +132,13 @@ def _run(
     encoder_spec(build.recipe.encoder)
     chosen_workers = Workers(**workers)
     with prefect_server() as address:
+        from prefect import tags
+
         from pipeline import featurize_flow as flows
 
         say(f"Prefect API: {address}")
-        return run_step(flows, build, chosen_workers, step, slots)
+        with tags("featurize", build.recipe.encoder):
+            return run_step(flows, build, chosen_workers, step, slots)
 
 
 def run_step(flows: Any, build: Any, workers: Any, step: Step | None, slots: list[int] | None) -> Any:

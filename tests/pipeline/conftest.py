@@ -1,6 +1,8 @@
 """One Prefect server for all flows of these tests, with a database of its own, and small sources to build."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,5 +69,6 @@ def start_permafrost(prefect_home: Path) -> Iterator[StartCommand]:
 
     yield start
     for process in started:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()

@@ -7,7 +7,6 @@ import signal
 import time
 
 import psutil
-import pytest
 
 from store_schema.integrity import digest, verify_hashes
 from store_schema.store import Store
@@ -80,12 +79,3 @@ def test_a_killed_command_leaves_no_process_behind_and_is_finished_by_running_it
     assert digest(store) == digest(whole)
     _, left_running = psutil.wait_procs(started, timeout=30)
     assert left_running == []
-
-
-@pytest.fixture(autouse=True)
-def _no_leftovers():
-    """Whatever a failing test started ends with it."""
-    yield
-    for child in psutil.Process().children(recursive=True):
-        if "pipeline.cli" in " ".join(child.cmdline()):
-            child.kill()
