@@ -10,12 +10,14 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import Final
 
+import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
+
+# isort: split
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_table_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import task_run
 
-import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 from featurize.calibrate import calibrate
 from featurize.encode import encode, pending_slots
 from featurize.encoders import encoder_of

@@ -90,8 +90,15 @@ class TrainRecipe:
         try:
             return TypeAdapter(cls).validate_python(dict(fields))
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise RecipeError(f"This is not a training recipe. {wrong}.") from error
+            raise RecipeError(_what_is_wrong(error)) from error
+
+
+def _what_is_wrong(error: ValidationError) -> str:
+    """Our own sentence where a check of ours failed, else each field with what pydantic says of it."""
+    details = error.errors()
+    ours = [str(detail["ctx"]["error"]) for detail in details if detail["type"] == "value_error"]
+    fields = "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details)
+    return " ".join(ours) or f"This is not a training recipe. {fields}."
 
 
 _AT_LEAST = {

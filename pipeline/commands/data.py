@@ -48,11 +48,15 @@ def describe(
 
     Example: `permafrost describe vjepa2-vitg`
     """
+    from featurize.encoder.errors import UnknownEncoderError
     from featurize.encoder.registry import describe as describe_encoder
     from train.describe import describe as describe_predictor
     from train.presets import PRESETS
 
-    facts = describe_predictor(name) if name in PRESETS else describe_encoder(name)
+    try:
+        facts = describe_predictor(name) if name in PRESETS else describe_encoder(name)
+    except UnknownEncoderError as error:
+        raise OptionError(f"{error} Predictor presets: {', '.join(PRESETS)}.") from error
     emit(facts, title=name, as_json=as_json)
 
 

@@ -16,10 +16,8 @@ def exit_with_message() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        _exit(
-            f"{error.title}: "
-            + "; ".join(f"{_place(e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors())
-        )
+        wrong = (f"{_place(e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors())
+        _exit(f"{'; '.join(wrong)}.")
     except OSError as error:
         _exit(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except Exception as error:

@@ -12,7 +12,7 @@ from unittest import mock
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from pipeline import prefect_server
+from pipeline import cli, prefect_server
 from pipeline.workers import Workers
 
 from ..featurize.build.builds import write_source
@@ -72,3 +72,20 @@ def start_permafrost(prefect_home: Path) -> Iterator[StartCommand]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+RunCommand = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def permafrost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCommand:
+    """`permafrost("status", store)` runs the command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["permafrost", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        output = capsys.readouterr()
+        return int(ended.value.code or 0), output.out, output.err
+
+    return run

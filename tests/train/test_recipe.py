@@ -79,3 +79,8 @@ def test_a_file_with_a_field_missing_is_refused():
     del fields["seed"]
     with pytest.raises(RecipeError, match=r"not a training recipe. seed: "):
         TrainRecipe.from_json(fields)
+
+
+def test_a_check_of_ours_is_told_in_its_own_words() -> None:
+    with pytest.raises(RecipeError, match=r"^batch_clips is 0; it must be at least 1\.$"):
+        recipe_for("demo", batch_clips=0)

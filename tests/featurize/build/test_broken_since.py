@@ -45,8 +45,8 @@ BREAKS = {
         RejectReason.FOLDER_UNREADABLE,
         "cannot be listed",
     ),
-    "capture times moved": (delay, RejectReason.CHANGED_SINCE_INDEX, "differ from what was planned from"),
-    "recorded faster": (stretch, RejectReason.CHANGED_SINCE_INDEX, "differ from what was planned from"),
+    "capture times moved": (delay, RejectReason.CHANGED_SINCE_INDEX, "differ from what the plan used"),
+    "recorded faster": (stretch, RejectReason.CHANGED_SINCE_INDEX, "differ from what the plan used"),
 }
 
 
