@@ -42,8 +42,7 @@ def test_a_killed_command_leaves_no_process_behind_and_is_finished_by_running_it
     command = ["featurize", "--source", source, "--store", store, "--num-views", 3, "--workers", 1, "--json"]
 
     # First without a server, so that the command starts one; only the command itself is killed.
-    alone = {"PREFECT_API_URL": "", "PREFECT_HOME": str(tmp_path / "prefect")}
-    first = start_permafrost(*command, **alone)
+    first = start_permafrost(*command, PREFECT_API_URL="")
     wait_for_rows(first, store, 2)
     children = psutil.Process(first.pid).children(recursive=True)
     assert any("uvicorn" in " ".join(child.cmdline()) for child in children)
@@ -59,7 +58,6 @@ def test_a_killed_command_leaves_no_process_behind_and_is_finished_by_running_it
     second.wait(30)
     after_second = rows_on_disk(store)
     written = latents_on_disk(store, Store.open(store).ledger)
-    print("slots settled after each kill:", len(after_first), len(after_second))
     assert 2 <= len(after_first) < len(after_second) < NUM_SLOTS
     assert after_first.items() <= after_second.items()
     assert list(verify_hashes(Store.open(store))) == []
