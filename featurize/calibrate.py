@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -42,12 +43,13 @@ def calibrate(build: Build, encoder: FrozenEncoder) -> ChannelStatistics | None:
         return store.channel_statistics
     training = [t for t in store.planned_trajectories if t.split == "train"]
     with repeatable_threads(encoder.device):
-        latents = list(_sample_latents(build, encoder, training))
-    if not latents:
-        raise NotEnoughEpisodesError(
-            "No training trajectory could be decoded: the warnings above say why. Mend the source."
-        )
-    statistics = ChannelStatistics.of(torch.cat(latents))
+        latents = _sample_latents(build, encoder, training)
+        first = next(latents, None)
+        if first is None:
+            raise NotEnoughEpisodesError(
+                "No training trajectory could be decoded: the warnings above say why. Mend the source."
+            )
+        statistics = ChannelStatistics.over(chain([first], latents))
     _write(store, statistics)
     return statistics
 
@@ -72,7 +74,7 @@ def _sample_latents(build: Build, encoder: FrozenEncoder, training: Sequence[Tra
             continue
         num_missing -= count
         for batch_FCHW in torch.split(pixels_FCHW, build.recipe.encode_batch_frames):
-            yield encoder.encode(batch_FCHW).cpu()
+            yield encoder.encode(batch_FCHW)
 
 
 def _write(store: Store, statistics: ChannelStatistics) -> None:

@@ -14,13 +14,14 @@ import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its im
 
 # isort: split
 from prefect import flow, get_run_logger, task, unmapped
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import task_run
 
 from featurize.calibrate import calibrate
 from featurize.encode import encode, pending_slots
 from featurize.encoders import encoder_of
+from featurize.errors import TooManyRejectsError
 from featurize.finalise import FinaliseReport, finalise
 from featurize.index import IndexReport, Progress, index, indexed
 from featurize.plan import PlanReport, plan
@@ -38,7 +39,11 @@ POLL_SECONDS: Final = 0.5
 def index_flow(build: Build) -> IndexReport:
     """Look at every episode; list the usable ones, and the rejected ones with the reason."""
     with reported_progress("index-progress", "index", "episodes") as progress:
-        report = index(build, progress)
+        try:
+            report = index(build, progress)
+        except TooManyRejectsError as error:
+            create_markdown_artifact(str(error), key="rejects", description="Why the build stopped")
+            raise
     get_run_logger().info(str(report))
     rows = [{"reason": reason, "episodes": count} for reason, count in report.rejects.items()]
     create_table_artifact(rows, key="rejects", description=str(report))

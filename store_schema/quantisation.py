@@ -7,6 +7,7 @@ a bfloat16 forward pass itself makes. Legend: F frames, N tokens, D channels; a 
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +28,27 @@ class ChannelStatistics:
 
     @classmethod
     def of(cls, latents_XD: Tensor) -> "ChannelStatistics":
-        """Statistics over every leading dimension, accumulated in float64."""
-        flat_XD = latents_XD.reshape(-1, latents_XD.shape[-1]).double()
-        std_D = flat_XD.std(dim=0, correction=0).clamp_min(STD_FLOOR)
-        return cls(mean_D=flat_XD.mean(dim=0).float(), std_D=std_D.float())
+        """Statistics over every leading dimension."""
+        return cls.over([latents_XD])
+
+    @classmethod
+    def over(cls, batches: Iterable[Tensor]) -> "ChannelStatistics":
+        """Statistics over the leading dimensions of all batches, in the memory of one, in float64.
+
+        Means and sums of squared deviations are merged batch by batch (Chan, Golub and LeVeque, 1979), which
+        does not lose a small deviation beside a large mean. At least one value a channel.
+        """
+        count, mean_D, squares_D = 0, torch.zeros(()), torch.zeros(())
+        for batch_XD in batches:
+            flat_XD = batch_XD.reshape(-1, batch_XD.shape[-1]).double()
+            batch_mean_D = flat_XD.mean(dim=0)
+            shift_D, total = batch_mean_D - mean_D, count + len(flat_XD)
+            squares_D = (flat_XD - batch_mean_D).square().sum(dim=0) + squares_D
+            squares_D = squares_D + shift_D.square() * (count * len(flat_XD) / total)
+            mean_D, count = mean_D + shift_D * (len(flat_XD) / total), total
+        assert count > 0, "no batch, no statistics"
+        std_D = (squares_D / count).sqrt().clamp_min(STD_FLOOR)
+        return cls(mean_D=mean_D.float().cpu(), std_D=std_D.float().cpu())
 
     def to(self, device: torch.device | str) -> "ChannelStatistics":
         """The same numbers on another device."""

@@ -33,9 +33,11 @@ def describe(name: str) -> dict[str, Any]:
         "kind": "encoder",
         "parameters": parameters,
         "flops_per_frame": _flops_per_frame(network, spec),
-        "input_shape": ["frames", 3, spec.image_size_px, spec.image_size_px],
+        "shapes": {
+            "frames": ["F", 3, spec.image_size_px, spec.image_size_px],
+            "latents": ["F", spec.num_tokens, spec.width],
+        },
         "input_dtype": "float32",
-        "output_shape": ["frames", spec.num_tokens, spec.width],
         "output_dtype": "float32",
         "compute_dtype": {"cuda": "bfloat16", "cpu": "float32"},
         "patch_size": spec.patch_size_px,

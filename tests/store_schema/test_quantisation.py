@@ -105,6 +105,14 @@ def test_a_channel_that_never_moves_gets_the_floor_as_its_deviation() -> None:
     assert statistics.mean_D.tolist() == [3.0] * 4
 
 
+def test_statistics_over_batches_are_those_over_everything_at_once() -> None:
+    latents_FND = heavy_tailed(0, frames=23).double()
+    flat_XD = latents_FND.reshape(-1, latents_FND.shape[-1])
+    batched = ChannelStatistics.over(latents_FND.split(5))
+    torch.testing.assert_close(batched.mean_D, flat_XD.mean(dim=0).float())
+    torch.testing.assert_close(batched.std_D, flat_XD.std(dim=0, correction=0).float())
+
+
 def test_statistics_do_not_lose_small_deviations_beside_a_large_mean() -> None:
     latents_XD = 1000.0 + 0.01 * torch.tensor([[-1.0], [1.0]]).repeat(5000, 1)
     assert ChannelStatistics.of(latents_XD).std_D.item() == pytest.approx(0.01, rel=1e-2)

@@ -22,8 +22,10 @@ def test_describes_every_encoder_in_json(name):
     facts = json.loads(json.dumps(describe(name)))
     spec = encoder_spec(name)
     assert facts["name"] == name
-    assert facts["input_shape"] == ["frames", 3, spec.image_size_px, spec.image_size_px]
-    assert facts["output_shape"] == ["frames", spec.num_tokens, spec.width]
+    assert facts["shapes"] == {
+        "frames": ["F", 3, spec.image_size_px, spec.image_size_px],
+        "latents": ["F", spec.num_tokens, spec.width],
+    }
     assert facts["flops_per_frame"] > 2 * spec.num_tokens * spec.width
 
 
