@@ -14,7 +14,7 @@ EXTERIOR_FOCAL_PER_WIDTH = 0.62
 WRIST_FOCAL_PER_WIDTH = 0.46
 """Focal length of the wrist camera in image widths."""
 
-_MOUNT_SEED = 2023
+_MOUNT_SEED = 1
 _WORKSPACE_METRES = np.array([0.40, 0.0, 0.19])
 _WRIST_MOUNT_METRES = np.array([0.070, 0.0, 0.035])
 _WRIST_TILT_RADIANS = 0.28

@@ -15,6 +15,15 @@ def test_a_signal_becomes_a_request(number):
         assert stop.requested
 
 
+@pytest.fixture
+def python_interrupts():
+    """Python's own handler, which a shell that starts us in the background takes away."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_interrupts")
 def test_a_second_signal_acts_as_it_did_before():
     with stop_on_signal() as stop:
         os.kill(os.getpid(), signal.SIGINT)

@@ -71,7 +71,7 @@ def test_progress_is_told_after_every_update(finished):
 def test_the_predictor_learns_what_the_actions_do(make_store, tiny_recipe, tmp_path):
     trajectories = [(64, "train")] * 12 + [(30, "validation")] * 3
     store = make_store(tmp_path / "s.zarr", trajectories=trajectories)
-    schedule = {"steps": 120, "warmup_steps": 6, "decay_steps": 6, "lr_peak": 1e-3}
+    schedule = {"steps": 160, "warmup_steps": 8, "decay_steps": 8, "lr_peak": 5e-4}
     recipe = tiny_recipe(
         batch_clips=16, micro_batch_clips=16, validate_every=500, checkpoint_every=500, **schedule
     )

@@ -320,5 +320,10 @@ def test_every_damage_in_one_source_is_told_apart_and_the_good_episodes_are_kept
 
 
 def test_every_reason_that_loading_can_give_is_tested():
-    elsewhere = {RejectReason.FOLDER_UNREADABLE, RejectReason.DUPLICATE_EPISODE}
+    elsewhere = {
+        RejectReason.FOLDER_UNREADABLE,
+        RejectReason.DUPLICATE_EPISODE,
+        RejectReason.CHANGED_SINCE_INDEX,
+        RejectReason.LATENTS_NOT_FINITE,
+    }
     assert {damage.reason for damage in DAMAGES.values()} == set(RejectReason) - elsewhere
