@@ -92,7 +92,7 @@ _DEMO = Preset(
     any_latent_shape=True,
     standardises_inputs=True,
     training=TrainingDefaults(
-        schedule=replace(PUBLISHED_SCHEDULE, lr_start=1e-4, lr_peak=1e-3).scaled(400),
+        schedule=replace(PUBLISHED_SCHEDULE, lr_start=1e-4, lr_peak=1e-3).scaled(650),
         batch_clips=16,
         clip_frames=8,
     ),

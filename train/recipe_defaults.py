@@ -23,7 +23,7 @@ _RUN_DEFAULTS = {
     "demo": _RunDefaults(
         micro_batch_clips=16,
         sample_by=SampleBy.WINDOW,
-        validate_every=100,
+        validate_every=130,
         validation_starts=64,
         checkpoint_every=100,
     ),
