@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +56,3 @@ def golden_predictor(golden_config, golden_weights) -> Predictor:
 def golden_clip(golden) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Latents (2, 5, 6, 24), actions (2, 4, 7) and states (2, 5, 7)."""
     return golden["input.latents"], golden["input.actions"], golden["input.states"]
-
-
-@pytest.fixture
-def cuda_device() -> torch.device:
-    if not torch.cuda.is_available():
-        if os.environ.get("PERMAFROST_EXPECT_GPU") == "1":
-            pytest.fail("PERMAFROST_EXPECT_GPU=1 promises a CUDA device, and there is none")
-        pytest.skip("no CUDA device")
-    return torch.device("cuda")
