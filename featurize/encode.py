@@ -78,8 +78,8 @@ class _EncodeJob:
     def __init__(self, build: Build, encoder: FrozenEncoder, store: Store, slots: Sequence[int]) -> None:
         self.encoder = encoder
         self.batch_frames = build.recipe.encode_batch_frames
-        self.quantisation = store.quantisation
-        self.statistics = store.channel_statistics
+        statistics = store.channel_statistics
+        self.statistics = None if statistics is None else statistics.to(encoder.device)
         owners = {slot: t for t in store.planned_trajectories for slot in t.slots}
         self.trajectory_of = {slot: owners[slot] for slot in slots}
         self.loader = TrajectoryLoader(build, list(self.trajectory_of.values()))
@@ -118,7 +118,7 @@ class _EncodeJob:
         latents_FND = self.encoder.encode(pixels_FCHW)
         if self.statistics is None:
             return {"latents": as_float16(latents_FND).cpu().numpy()}
-        codes_FND, scale_FN = quantise(latents_FND, self.statistics.to(latents_FND.device))
+        codes_FND, scale_FN = quantise(latents_FND, self.statistics)
         return {"latents": codes_FND.cpu().numpy(), "token_scale": scale_FN.cpu().numpy()}
 
 

@@ -8,12 +8,14 @@ from typing import Any, Final
 import dask
 import dask.array as da
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from store_schema.attributes import DimensionStatistics, TrainingStatistics
 from store_schema.errors import SchemaError
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_group
+from store_schema.ledger import HASHED_ARRAYS
 from store_schema.quantisation import dequantise
 from store_schema.reader import ClipReader
 from store_schema.store import Store
@@ -70,7 +72,7 @@ def _latent_change_l1(store: Store, slot: int) -> tuple[float, int]:
     entries = {
         name: np.empty((num_frames, *spec.item_shape), dtype=spec.dtype)
         for name, spec in store.specs.items()
-        if name in ("latents", "token_scale", "states", "actions")
+        if name in HASHED_ARRAYS
     }
     ClipReader.open(store).read_arrays(slot * SLOT_FRAMES, entries)
     latents_FND = _latents(store, entries)
@@ -78,8 +80,6 @@ def _latent_change_l1(store: Store, slot: int) -> tuple[float, int]:
 
 
 def _latents(store: Store, entries: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-    import torch
-
     if store.channel_statistics is None:
         return entries["latents"].astype(np.float32)
     codes, scale = (torch.from_numpy(entries[name]) for name in ("latents", "token_scale"))

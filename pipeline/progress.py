@@ -52,7 +52,6 @@ class ArtifactProgress:
     """The same as a progress artifact of the current flow run, updated every two seconds at most."""
 
     def __init__(self, key: str, description: str) -> None:
-        self.description = description
         created = create_progress_artifact(progress=0.0, key=key, description=description)
         assert isinstance(created, UUID), "outside an event loop prefect answers at once"
         self.artifact_id = created
