@@ -3,41 +3,78 @@
 While the accelerator encodes one slot, a thread decodes the next ones and another writes the last one.
 """
 
+import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import tee
 from typing import Final, TypeVar
-
-import numpy as np
-from torch import Tensor
 
 from featurize.encoder.registry import FrozenEncoder
 from featurize.errors import UnknownSlotsError
-from featurize.frames import TrajectoryFrames, TrajectoryLoader
+from featurize.holding import holding_store
 from featurize.planned import open_calibrated, require_encoder
 from featurize.recipe import Build
-from featurize.rejects import EpisodeRejected, RejectReason
+from featurize.slot_job import SlotJob
 from featurize.threads import repeatable_threads
-from store_schema.errors import UnencodableLatentsError
-from store_schema.layout import FrameArrays
-from store_schema.ledger import LedgerRow, settled_slots
-from store_schema.quantisation import as_float16, quantise
-from store_schema.slot_writer import SlotWriter
-from store_schema.store import Store
+from store_schema.claims import Claims, is_claimed
+from store_schema.ledger import settled_slots
+from store_schema.ledger_row import LedgerRow
 
 STAGE_AHEAD: Final = 2
+POLL_SECONDS: Final = 0.5
+logger = logging.getLogger(__name__)
 
 
+@holding_store
 def encode(build: Build, encoder: FrozenEncoder, slots: Sequence[int] | None = None) -> int:
     """Encode those of `slots` (default: all) that the ledger lacks; returns how many that were.
 
-    Raises what `pending_slots` and `encode_slots` raise.
+    Slots that another process has claimed are waited for, and encoded here if it dies. Raises StoreHeldError,
+    and what `pending_slots` and `encode_slots` raise.
     """
+    rounds = iter(lambda: await_free_slots(build, slots), [])
+    return sum(encode_unclaimed(build, encoder, free) for free in rounds)
+
+
+def join(build: Build, encoder: FrozenEncoder) -> int:
+    """Encode slots of a store that another process builds, the last ones first; returns how many that were.
+
+    Ends when no slot is free, and leaves `finalise` to the other. Raises what `encode_slots` raises.
+    """
+    rounds = iter(lambda: free_slots(build)[::-1], [])
+    return sum(encode_unclaimed(build, encoder, free) for free in rounds)
+
+
+def encode_unclaimed(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> int:
+    """What a worker does of `encode` or `join`: `slots`, without those that others are at work on."""
     return sum(1 for _ in encode_slots(build, encoder, pending_slots(build, slots)))
 
 
+def free_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]:
+    """The pending slots that nobody is at work on. Raises what `pending_slots` raises."""
+    return [slot for slot in pending_slots(build, slots) if not is_claimed(build.store, slot)]
+
+
+def await_free_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]:
+    """The same, but none only where none is pending: claimed ones are waited for."""
+    pending, is_waiting = pending_slots(build, slots), False
+    while pending:
+        free = [slot for slot in pending if not is_claimed(build.store, slot)]
+        if free:
+            return free
+        if not is_waiting:
+            logger.warning("Waiting for %d slots that another process is at work on.", len(pending))
+            is_waiting = True
+        time.sleep(POLL_SECONDS)
+        settled = settled_slots(build.store)
+        pending = [slot for slot in pending if slot not in settled]
+    return []
+
+
 def pending_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]:
-    """Of the slots asked for (default: all), those that are not in the ledger.
+    """Of the slots asked for (default: all), those that are not in the ledger, in the order given.
 
     Raises UnknownSlotsError, and what `open_calibrated` raises.
     """
@@ -47,79 +84,32 @@ def pending_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]
     if foreign:
         raise UnknownSlotsError(f"Slots {foreign} do not exist; the plan has slots 0 to {num_slots - 1}.")
     settled = settled_slots(build.store)
-    return sorted(slot for slot in set(asked) if slot not in settled)
+    return [slot for slot in dict.fromkeys(asked) if slot not in settled]
 
 
 def encode_slots(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> Iterator[LedgerRow]:
     """Encode slots and yield the ledger row of each once it is safely on disk, in the order given.
 
-    An episode that cannot be decoded, or whose latents are not finite, is settled as rejected. Raises
-    FingerprintMismatchError where the encoder is not the one the store was planned for.
+    Slots that are settled, or that another encoder is at work on, are left out. An episode that cannot be
+    decoded, or whose latents are not finite, is settled as rejected. Raises FingerprintMismatchError where
+    the encoder is not the one the store was planned for.
     """
     store = open_calibrated(build)
     require_encoder(store, build, encoder)
-    job = _EncodeJob(build, encoder, store, slots)
+    job = SlotJob(build, encoder, store, slots)
     with (
+        Claims(build.store) as claims,
         repeatable_threads(encoder.device),
         ThreadPoolExecutor(1) as decoder,
         ThreadPoolExecutor(1) as writer,
+        job.loader,
     ):
-        decoded = _ahead(decoder, job.decode, slots)
-        encoded = map(job.encode, slots, decoded)
-        yield from _ahead(writer, job.write, encoded)
-
-
-Outcome = TrajectoryFrames | EpisodeRejected
-
-
-class _EncodeJob:
-    """The three stages of a slot. Each takes and hands on values; only `write` touches the store."""
-
-    def __init__(self, build: Build, encoder: FrozenEncoder, store: Store, slots: Sequence[int]) -> None:
-        self.encoder = encoder
-        self.batch_frames = build.recipe.encode_batch_frames
-        statistics = store.channel_statistics
-        self.statistics = None if statistics is None else statistics.to(encoder.device)
-        owners = {slot: t for t in store.planned_trajectories for slot in t.slots}
-        self.trajectory_of = {slot: owners[slot] for slot in slots}
-        self.loader = TrajectoryLoader(build, list(self.trajectory_of.values()))
-        self.writer = SlotWriter(
-            path=store.path, specs=store.specs, fingerprint_sha256=store.attributes.fingerprint.sha256()
-        )
-
-    def decode(self, slot: int) -> Outcome:
-        trajectory = self.trajectory_of[slot]
-        try:
-            return self.loader.load(trajectory, np.asarray(trajectory.frames_of_slot(slot)))
-        except EpisodeRejected as rejected:
-            return rejected
-
-    def encode(self, slot: int, decoded: Outcome) -> tuple[int, FrameArrays | EpisodeRejected]:
-        if isinstance(decoded, EpisodeRejected):
-            return slot, decoded
-        try:
-            return slot, self._latent_arrays(decoded.pixels_FCHW) | decoded.rows
-        except UnencodableLatentsError as error:
-            episode_id = self.trajectory_of[slot].episode_id
-            return slot, EpisodeRejected(episode_id, "encode", RejectReason.LATENTS_NOT_FINITE, str(error))
-
-    def write(self, encoded: tuple[int, FrameArrays | EpisodeRejected]) -> LedgerRow:
-        slot, frames = encoded
-        episode_id = self.trajectory_of[slot].episode_id
-        if isinstance(frames, EpisodeRejected):
-            return self.writer.reject(slot, episode_id, frames.reason, frames.detail)
-        return self.writer.write(slot, episode_id, frames)
-
-    def _latent_arrays(self, pixels_FCHW: Tensor) -> FrameArrays:
-        batches = [self._encode_batch(batch) for batch in pixels_FCHW.split(self.batch_frames)]
-        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-
-    def _encode_batch(self, pixels_FCHW: Tensor) -> FrameArrays:
-        latents_FND = self.encoder.encode(pixels_FCHW)
-        if self.statistics is None:
-            return {"latents": as_float16(latents_FND).cpu().numpy()}
-        codes_FND, scale_FN = quantise(latents_FND, self.statistics)
-        return {"latents": codes_FND.cpu().numpy(), "token_scale": scale_FN.cpu().numpy()}
+        claimed, to_decode = tee(claims.take(slots))
+        decoded = _ahead(decoder, job.decode, to_decode)
+        encoded = map(job.encode, claimed, decoded)
+        for row in _ahead(writer, job.write, encoded):
+            claims.release(row.slot)
+            yield row
 
 
 Item = TypeVar("Item")

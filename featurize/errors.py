@@ -21,8 +21,20 @@ class PlanMismatchError(FeaturizeError):
     """The store was planned from other episodes or another recipe."""
 
 
+class BrokenRecipeError(FeaturizeError):
+    """A recipe in a store, or beside it, is not one."""
+
+
 class SourceMovedError(FeaturizeError):
     """Nothing of what was indexed lies under the source root any more."""
+
+
+class SourceUnreadableError(FeaturizeError):
+    """The source's disk gives I/O errors."""
+
+
+class ReaderUnavailableError(FeaturizeError):
+    """The child processes that read source files cannot be had here."""
 
 
 class UnknownSlotsError(FeaturizeError):

@@ -5,23 +5,25 @@ Legend: F frames, C colours, H W pixels, A state size, E extrinsics size.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featurize.actions import actions_from_states
 from featurize.crop import CropBox, crop_and_resize
 from featurize.encoder.registry import encoder_spec
-from featurize.errors import SourceMovedError
 from featurize.index import open_source
 from featurize.index_table import IndexedStream, read_index, read_locations
+from featurize.isolation import ForeignReader
 from featurize.recipe import Build
-from featurize.rejects import RejectReason, UnusableError, rejecting
-from featurize.sources.protocol import Episode, EpisodeRef
-from featurize.video.decode import decode_frames
+from featurize.rejects import EpisodeRejected, RejectReason, UnusableError, rejecting
+from featurize.sources.disk import require_readable, require_source
+from featurize.sources.protocol import CameraStream, Episode, EpisodeRef
+from featurize.video.shared import decode_into, shared_frames
+from store_schema.actions import actions_from_states
 from store_schema.format import EXTRINSICS_SIZE, THUMBNAIL_SIZE_PX
 from store_schema.tables import Trajectory
 
@@ -35,39 +37,74 @@ class TrajectoryFrames:
 
 
 class TrajectoryLoader:
-    """Decodes these planned trajectories of one build.
+    """Decodes these planned trajectories of one build, in a child process that ends with the `with` block.
 
     Raises SourceMovedError where no indexed episode lies under the source root: a missing disk must not
     settle every slot as rejected.
     """
 
     def __init__(self, build: Build, trajectories: Sequence[Trajectory]) -> None:
-        if not any((build.source_root / location).is_dir() for location in read_locations(build)):
-            raise SourceMovedError(
-                f"No episode that was indexed lies under {build.source_root}. "
-                "Point --source at the folder that was indexed; is its disk there?"
-            )
+        self._locations = read_locations(build)
+        require_source(build.source_root, self._locations)
         self.build = build
         streams = read_index(build, {trajectory.episode_id for trajectory in trajectories})
         self._indexed = {(stream.episode_id, stream.camera): stream for stream in streams}
+        self._reader = ForeignReader(num_processes=1, timeout_seconds=build.read_timeout_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
 
     def load(self, trajectory: Trajectory, steps: NDArray[np.int64]) -> TrajectoryFrames:
-        """Frames `steps` (F,) of the trajectory. Raises EpisodeRejected where the source no longer serves."""
+        """Frames `steps` (F,) of the trajectory.
+
+        Raises EpisodeRejected where the source no longer serves, and SourceMovedError or
+        SourceUnreadableError where its disk is at fault, not the episode.
+        """
+        try:
+            return self._load(trajectory, steps)
+        except EpisodeRejected:
+            self._require_disk(trajectory)
+        # Its disk was away and is back, or the episode is to blame.
+        try:
+            return self._load(trajectory, steps)
+        except EpisodeRejected:
+            self._require_disk(trajectory)
+            raise
+
+    def _require_disk(self, trajectory: Trajectory) -> None:
+        require_source(self.build.source_root, self._locations)
+        indexed = self._indexed[trajectory.episode_id, trajectory.camera]
+        require_readable(self.build.source_root / indexed.location)
+
+    def _load(self, trajectory: Trajectory, steps: NDArray[np.int64]) -> TrajectoryFrames:
         indexed = self._indexed[trajectory.episode_id, trajectory.camera]
         rows_T = indexed.rows_at(self.build.recipe.clock, trajectory.phase)
         with rejecting(trajectory.episode_id, "encode"):
             episode = self._load_as_indexed(indexed)
             stream = episode.streams[trajectory.camera]
-            images_FHWC = torch.from_numpy(decode_frames(stream.video_path, rows_T[steps], stream.decoder))
+            images_FHWC = self._decode(stream, rows_T[steps])
         rows = _row_arrays(episode, trajectory, rows_T, steps)
         rows["thumbnails"] = _thumbnails(images_FHWC, _box(trajectory))
         image_size_px = encoder_spec(self.build.recipe.encoder).image_size_px
         pixels_FCHW = crop_and_resize(images_FHWC, _box(trajectory), image_size_px)
         return TrajectoryFrames(pixels_FCHW=pixels_FCHW, rows=rows)
 
+    def _decode(self, stream: CameraStream, rows_F: NDArray[np.int64]) -> Tensor:
+        shape = (len(rows_F), stream.height_px, stream.width_px, 3)
+        with shared_frames(shape) as shared:
+            decode = partial(decode_into, shared.path, shape, stream.video_path, rows_F, stream.decoder)
+            what = f"decoding {stream.video_path.name}"
+            # PyAV decodes all frames up to the last one.
+            self._reader.run(decode, what, num_frames=int(rows_F.max()) + 1)
+            return torch.from_numpy(shared.frames_FHWC)
+
     def _load_as_indexed(self, indexed: IndexedStream) -> Episode:
         ref = EpisodeRef(episode_id=indexed.episode_id, location=indexed.location)
-        episode = open_source(self.build).load(ref, (indexed.camera,), self.build.recipe.clock)
+        load = partial(open_source(self.build).load, ref, (indexed.camera,), self.build.recipe.clock)
+        episode = self._reader.run(load, f"reading {indexed.location}")
         if not IndexedStream.of(episode, episode.streams[indexed.camera]).is_same(indexed):
             raise UnusableError(
                 RejectReason.CHANGED_SINCE_INDEX,

@@ -91,12 +91,15 @@ class IndexedStream:
 
 
 def write_index(build: Build, streams: Iterable[IndexedStream], rejects: Iterable[Reject]) -> None:
-    """Write both outcomes of `index`, ordered so that the same source gives the same bytes."""
+    """Write both outcomes of `index`, ordered so that the same source gives the same bytes.
+
+    The rejects come first: killed in between, the index still lacks a mended episode and looks at it again.
+    """
+    in_order = sorted(rejects, key=lambda reject: (reject.episode_id, reject.detail))
+    write_table(build.folder / REJECTS_TABLE, in_order, REJECT_SCHEMA)
     buffer = io.BytesIO()
     pq.write_table(_table(streams), buffer, row_group_size=ROW_GROUP_STREAMS, compression="zstd")
     write_atomically(build.folder / INDEX_TABLE, buffer.getvalue())
-    in_order = sorted(rejects, key=lambda reject: (reject.episode_id, reject.detail))
-    write_table(build.folder / REJECTS_TABLE, in_order, REJECT_SCHEMA)
 
 
 def is_as_indexed(build: Build, streams: Iterable[IndexedStream]) -> bool:
@@ -107,6 +110,19 @@ def is_as_indexed(build: Build, streams: Iterable[IndexedStream]) -> bool:
 def read_index(build: Build, episode_ids: Collection[str] | None = None) -> list[IndexedStream]:
     """The usable streams, all or those of some episodes. Raises StepOrderError before `index` has run."""
     return list(_streams(_read(build, episode_ids)))
+
+
+def read_places(build: Build) -> dict[str, str]:
+    """The folder of every usable episode by its id; none where `index` has not run."""
+    if not is_indexed(build):
+        return {}
+    ids, locations = _read(build, columns=["episode_id", "location"]).select(["episode_id", "location"])
+    return dict(zip(ids.to_pylist(), locations.to_pylist(), strict=True))
+
+
+def is_indexed(build: Build) -> bool:
+    """Whether there is a table of usable streams, of whatever recipe."""
+    return (build.folder / INDEX_TABLE).is_file()
 
 
 def read_locations(build: Build) -> list[str]:
@@ -129,15 +145,14 @@ def _table(streams: Iterable[IndexedStream]) -> pa.Table:
 def _read(
     build: Build, episode_ids: Collection[str] | None = None, columns: list[str] | None = None
 ) -> pa.Table:
-    path = build.folder / INDEX_TABLE
-    if not path.is_file():
+    if not is_indexed(build):
         raise StepOrderError(
             "The source has not been indexed; run `permafrost featurize --step index` first."
         )
     # Typed, because no ids at all would be an array of type null.
     asked = None if episode_ids is None else pa.array(sorted(episode_ids), pa.string())
     only = None if asked is None else pc.field("episode_id").isin(asked)
-    return pq.read_table(path, columns=columns, filters=only, partitioning=None)
+    return pq.read_table(build.folder / INDEX_TABLE, columns=columns, filters=only, partitioning=None)
 
 
 def _streams(table: pa.Table) -> Iterator[IndexedStream]:

@@ -1,91 +1,85 @@
 """Step `plan`: decide every trajectory, crop, phase, slot and split from one seed, and write them down."""
 
 import hashlib
-import importlib.metadata
-import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from featurize.crop import draw_box
 from featurize.encoder.registry import FrozenEncoder
 from featurize.errors import NotEnoughEpisodesError, PlanMismatchError, StepOrderError
+from featurize.growth import append, can_grow, is_begun, record_rejects, sealed_trajectories, take_back
+from featurize.holding import holding_store
 from featurize.index import open_source
-from featurize.index_table import IndexedStream, read_index, read_index_rejects
-from featurize.planned import fingerprint_of
+from featurize.index_table import IndexedStream, is_indexed, read_index, read_index_rejects
+from featurize.planned import fingerprint_of, source_record, versions
 from featurize.recipe import Build, FeaturizeRecipe, indexed_recipe, planned_recipe
-from store_schema.attributes import (
-    Fingerprint,
-    SourceRecord,
-    StoreAttributes,
-    canonical_sha256,
-)
+from store_schema.attributes import Fingerprint, StoreAttributes
 from store_schema.errors import StoreNotFoundError
 from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE, array_specs
-from store_schema.layout import create_group, read_attributes
-from store_schema.tables import (
-    REJECT_SCHEMA,
-    TRAJECTORY_SCHEMA,
-    Split,
-    Trajectory,
-    read_trajectories,
-    write_table,
-)
-
-UUID_NAMESPACE: Final = uuid.UUID("5d1f3b0a-9a55-5d5e-8a6f-2f9f3f1f7b6e")
-RECORDED_LIBRARIES: Final = ("av", "decord", "numcodecs", "numpy", "permafrost", "timm", "torch", "zarr")
+from store_schema.identity import revision_uuid
+from store_schema.layout import create_group
+from store_schema.store import Store
+from store_schema.tables import REJECT_SCHEMA, TRAJECTORY_SCHEMA, Split, Trajectory, write_table
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport:
-    """What will be stored."""
+    """What will be stored; num_appended: trajectories that this call appended to a sealed store."""
 
     num_trajectories: int
     num_frames: int
     num_slots: int
     already_planned: bool
+    num_appended: int = 0
 
 
+@holding_store
 def plan(build: Build, encoder: FrozenEncoder) -> PlanReport:
-    """Create the empty store, or check that the one that is there was planned the same way.
+    """Create the empty store, append new episodes to a sealed one, or check that one under way is the same.
 
-    Raises FingerprintMismatchError or PlanMismatchError where it was not, StepOrderError where the source was
+    Raises FingerprintMismatchError or PlanMismatchError where it is not, StepOrderError where the source was
     not indexed for this recipe; nothing is changed then.
     """
     _require_recipe(build)
-    trajectories = draw_trajectories(read_index(build), build.recipe)
     fingerprint = fingerprint_of(build.recipe, encoder)
-    num_slots = sum(trajectory.num_slots for trajectory in trajectories)
-    already_planned = _is_planned(build, fingerprint, trajectories)
-    if not already_planned:
-        write_table(build.store / TRAJECTORIES_TABLE, trajectories, TRAJECTORY_SCHEMA)
-        write_table(build.store / REJECTS_TABLE, read_index_rejects(build), REJECT_SCHEMA)
-        specs = array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
-        attributes = _attributes(build, fingerprint, trajectories, num_slots)
-        create_group(build.store, specs, num_slots, attributes.model_dump(mode="json"))
-    return PlanReport(
-        num_trajectories=len(trajectories),
-        num_frames=sum(trajectory.num_frames for trajectory in trajectories),
-        num_slots=num_slots,
-        already_planned=already_planned,
-    )
+    try:
+        store = Store.open(build.store)
+    except StoreNotFoundError:
+        return _create(build, fingerprint)
+    store.attributes.fingerprint.require_same(fingerprint, ignore_statistics=True)
+    return _append(build, store) if can_grow(store.attributes) else _require_as_planned(build, store)
 
 
-def draw_trajectories(streams: list[IndexedStream], recipe: FeaturizeRecipe) -> list[Trajectory]:
+def draw_trajectories(
+    streams: Sequence[IndexedStream], recipe: FeaturizeRecipe, after: Sequence[Trajectory] = ()
+) -> list[Trajectory]:
     """All trajectories in the order of episode, camera and view, laid out slot after slot.
 
     Each draws from a generator of its own, keyed by seed, episode, camera and view: an episode's draws do
-    not depend on which others there are. Raises NotEnoughEpisodesError.
+    not depend on which others there are. Those of a store that grows lie `after` what it has, and their
+    episodes are held out by their own hash alone. Raises NotEnoughEpisodesError.
     """
-    splits = draw_splits(sorted({stream.episode_id for stream in streams}), recipe.validation_share)
+    episode_ids = sorted({stream.episode_id for stream in streams})
+    share = recipe.validation_share
+    splits = splits_by_hash(episode_ids, share) if after else draw_splits(episode_ids, share)
     trajectories: list[Trajectory] = []
-    first_slot = 0
+    first_slot = after[-1].slots.stop if after else 0
     for stream, view in ((stream, view) for stream in streams for view in range(recipe.num_views)):
-        drawn = _draw(stream, view, recipe, len(trajectories), first_slot, splits[stream.episode_id])
+        index = len(after) + len(trajectories)
+        drawn = _draw(stream, view, recipe, index, first_slot, splits[stream.episode_id])
         trajectories.append(drawn)
         first_slot += drawn.num_slots
     return trajectories
+
+
+def splits_by_hash(episode_ids: Sequence[str], validation_share: float) -> dict[str, Split]:
+    """Hold out the episodes whose id hashes below the share, be it none or all."""
+    return {
+        episode_id: "validation" if _unit_hash(episode_id) < validation_share else "train"
+        for episode_id in episode_ids
+    }
 
 
 def draw_splits(episode_ids: list[str], validation_share: float) -> dict[str, Split]:
@@ -144,47 +138,81 @@ def _require_recipe(build: Build) -> None:
         )
 
 
-def _is_planned(build: Build, fingerprint: Fingerprint, trajectories: list[Trajectory]) -> bool:
-    try:
-        attributes = StoreAttributes.parse(read_attributes(build.store))
-    except StoreNotFoundError:
-        return False
-    attributes.fingerprint.require_same(fingerprint, ignore_statistics=True)
-    planned = read_trajectories(build.store / TRAJECTORIES_TABLE)
-    if list(planned) != trajectories:
+def _create(build: Build, fingerprint: Fingerprint) -> PlanReport:
+    trajectories = draw_trajectories(read_index(build), build.recipe)
+    write_table(build.store / TRAJECTORIES_TABLE, trajectories, TRAJECTORY_SCHEMA)
+    write_table(build.store / REJECTS_TABLE, read_index_rejects(build), REJECT_SCHEMA)
+    specs = array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
+    attributes = _attributes(build, fingerprint, trajectories)
+    create_group(build.store, specs, attributes.num_slots, attributes.model_dump(mode="json"))
+    return _report(trajectories, already_planned=False)
+
+
+def _append(build: Build, store: Store) -> PlanReport:
+    planned = store.planned_trajectories
+    # A store that was copied or merged comes without an index, and has nothing to append then.
+    streams = _streams_beside(build, planned) if is_indexed(build) else []
+    more = draw_trajectories(streams, build.recipe, after=planned)
+    if more:
+        append(store, more, uuid=revision_uuid(store.attributes.fingerprint, [*planned, *more]))
+        _record_rejects(build, Store.open(build.store))
+    elif is_begun(store.attributes):
+        take_back(store)
+    return _report([*planned, *more], already_planned=not more, num_appended=len(more))
+
+
+def _require_as_planned(build: Build, store: Store) -> PlanReport:
+    """The plan of a store that is being built, or extended, must be what is drawn from the index again."""
+    planned, sealed = store.planned_trajectories, sealed_trajectories(store)
+    drawn = draw_trajectories(_streams_beside(build, sealed), build.recipe, after=sealed)
+    if list(planned[len(sealed) :]) != drawn:
         raise PlanMismatchError(
             f"The store was planned for {len(planned)} trajectories, the source now gives "
-            f"{len(trajectories)} or other ones; nothing was changed. "
+            f"{len(sealed) + len(drawn)} or other ones; nothing was changed. "
             "Point --source at the same episodes, or use another --store."
         )
-    return True
+    _record_rejects(build, store)
+    return _report(planned, already_planned=True)
+
+
+def _streams_beside(build: Build, trajectories: Sequence[Trajectory]) -> list[IndexedStream]:
+    """What is indexed of episodes that none of `trajectories` shows."""
+    held = {trajectory.episode_id for trajectory in trajectories}
+    return [stream for stream in read_index(build) if stream.episode_id not in held]
+
+
+def _record_rejects(build: Build, store: Store) -> None:
+    """After the plan: a call that was killed before it is made up for by the next one."""
+    if is_indexed(build):
+        record_rejects(store, read_index_rejects(build))
+
+
+def _report(
+    trajectories: Sequence[Trajectory], *, already_planned: bool, num_appended: int = 0
+) -> PlanReport:
+    return PlanReport(
+        num_trajectories=len(trajectories),
+        num_frames=sum(trajectory.num_frames for trajectory in trajectories),
+        num_slots=sum(trajectory.num_slots for trajectory in trajectories),
+        already_planned=already_planned,
+        num_appended=num_appended,
+    )
 
 
 def _attributes(
-    build: Build, fingerprint: Fingerprint, trajectories: list[Trajectory], num_slots: int
+    build: Build, fingerprint: Fingerprint, trajectories: Sequence[Trajectory]
 ) -> StoreAttributes:
-    source = open_source(build)
-    planned = canonical_sha256([repr(trajectory) for trajectory in trajectories])
     return StoreAttributes(
         format_version=1,
-        uuid=str(uuid.uuid5(UUID_NAMESPACE, fingerprint.sha256() + planned)),
-        num_slots=num_slots,
+        uuid=revision_uuid(fingerprint, trajectories),
+        num_slots=sum(trajectory.num_slots for trajectory in trajectories),
+        num_trajectories=len(trajectories),
         fingerprint=fingerprint,
         recipe=build.recipe.model_dump(mode="json"),
-        source=SourceRecord(name=source.name, attribution=source.attribution),
-        library_versions={
-            name: importlib.metadata.version(name) for name in RECORDED_LIBRARIES if _installed(name)
-        },
+        source=source_record(open_source(build)),
+        **versions(),
     )
 
 
 def _unit_hash(text: str) -> float:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
-
-
-def _installed(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -1,12 +1,18 @@
 """The store that `plan` made, checked by every step that works on it."""
 
+from typing import Any
+
+import featurize
+import store_schema
 from featurize.clock import FRAME_RATE_HZ
 from featurize.crop import RESIZE_RULE
 from featurize.encoder.registry import FrozenEncoder
 from featurize.errors import StepOrderError
 from featurize.recipe import Build, FeaturizeRecipe, planned_recipe
-from store_schema.attributes import EncoderIdentity, Fingerprint, Preprocessing
+from featurize.sources.protocol import Source
+from store_schema.attributes import EncoderIdentity, Fingerprint, Preprocessing, SourceRecord
 from store_schema.format import Quantisation
+from store_schema.provenance import code_version, library_versions
 from store_schema.store import Store
 
 
@@ -31,6 +37,19 @@ def fingerprint_of(recipe: FeaturizeRecipe, encoder: FrozenEncoder) -> Fingerpri
         frame_rate_hz=FRAME_RATE_HZ,
         quantisation=recipe.quantisation,
     )
+
+
+def source_record(source: Source) -> SourceRecord:
+    """Whom and what the root attributes credit."""
+    return SourceRecord(name=source.name, attribution=source.attribution, licence=source.licence)
+
+
+def versions() -> dict[str, Any]:
+    """What the root attributes say of the code and the libraries that a revision is made with."""
+    return {
+        "library_versions": library_versions(),
+        "code_version": code_version(store_schema, featurize),
+    }
 
 
 def open_planned(build: Build) -> Store:

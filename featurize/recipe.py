@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from featurize.clock import Clock
 from featurize.crop import CropPolicy
 from featurize.encoder.registry import DEFAULT_ENCODER, Attention
-from featurize.errors import PlanMismatchError
+from featurize.errors import BrokenRecipeError, PlanMismatchError
 from store_schema.atomic import write_atomically
 from store_schema.attributes import StoreAttributes
 from store_schema.errors import StoreNotFoundError
@@ -60,6 +60,9 @@ class Build(BaseModel):
 
     max_rejects: share of episodes that may be rejected before the build fails; no part of the recipe, so that
         a build that failed for it can be continued with a higher one.
+    read_timeout_seconds: what reading the rows of an episode, or decoding frames of it, may take before it is
+        rejected as stuck, plus a fifth of a second a frame.
+    statistics_from: a store of the same settings whose channel statistics are taken over, for merging later.
     weights: checkpoint file of the encoder, where it is not to be found by name.
     device: torch's name; None takes the GPU if there is one.
     """
@@ -71,6 +74,8 @@ class Build(BaseModel):
     source_root: Path
     episode_list: Path | None = None
     max_rejects: Annotated[float, Field(ge=0, le=1)] = 0.2
+    read_timeout_seconds: Annotated[float, Field(gt=0)] = 120.0
+    statistics_from: Path | None = None
     weights: Path | None = None
     attention: Attention = "sdpa"
     device: str | None = None
@@ -87,13 +92,33 @@ def planned_recipe(store: Path) -> FeaturizeRecipe | None:
         attributes = StoreAttributes.parse(read_attributes(store))
     except StoreNotFoundError:
         return None
-    return FeaturizeRecipe.model_validate(attributes.recipe)
+    try:
+        return FeaturizeRecipe.model_validate(attributes.recipe)
+    except ValidationError as error:
+        raise BrokenRecipeError(
+            f"The recipe in {store} is not one that this version can follow: {_faults(error)}. "
+            "Use the version that began the store, or another --store."
+        ) from error
 
 
 def indexed_recipe(store: Path) -> FeaturizeRecipe | None:
     """The recipe that the last `index` for `store` ran with; None where none has."""
     path = store / BUILD_FOLDER / _RECIPE_FILE
-    return FeaturizeRecipe.model_validate_json(path.read_bytes()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return FeaturizeRecipe.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BrokenRecipeError(
+            f"{path} is not a recipe: {_faults(error)}. Remove it; the source is then indexed again."
+        ) from error
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'file'}: {fault['msg']}"
+        for fault in error.errors(include_url=False)
+    )
 
 
 def write_recipe(build: Build) -> None:

@@ -7,15 +7,17 @@ Whatever finds a fault raises `UnusableError` without knowing whose fault it is;
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 Stage = Literal["index", "encode"]
+LONGEST_DETAIL: Final = 1000
 
 
 class RejectReason(StrEnum):
     """The kinds of fault that a rejects table counts."""
 
     FOLDER_UNREADABLE = "folder_unreadable"
+    FILE_OUTSIDE_EPISODE = "file_outside_episode"
     NO_METADATA = "no_metadata"
     TWO_METADATA = "two_metadata"
     METADATA_INVALID = "metadata_invalid"
@@ -36,6 +38,8 @@ class RejectReason(StrEnum):
     TOO_SHORT = "too_short"
     DUPLICATE_EPISODE = "duplicate_episode"
     CHANGED_SINCE_INDEX = "changed_since_index"
+    READER_CRASHED = "reader_crashed"
+    READER_STUCK = "reader_stuck"
     LATENTS_NOT_FINITE = "latents_not_finite"
 
 
@@ -43,6 +47,7 @@ class UnusableError(Exception):
     """Something an episode is made of cannot be used; `detail` says what was expected and what was found."""
 
     def __init__(self, reason: RejectReason, detail: str) -> None:
+        detail = _for_table(detail)
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -72,3 +77,15 @@ def rejecting(episode_id: str, stage: Stage) -> Iterator[None]:
         yield
     except (UnusableError, EpisodeRejected) as error:
         raise EpisodeRejected(episode_id, stage, error.reason, error.detail) from error
+
+
+def printable(text: str) -> str:
+    """`text` with what is no UTF-8 escaped: Linux allows any bytes in a name, a table and a terminal do not."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _for_table(detail: str) -> str:
+    """Foreign data are quoted in details; a folder of 100,000 metadata files would fill the table."""
+    text = printable(detail)
+    rest = len(text) - LONGEST_DETAIL
+    return f"{text[:LONGEST_DETAIL]}... and {rest} more characters" if rest > 0 else text

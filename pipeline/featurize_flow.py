@@ -15,17 +15,20 @@ import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its im
 # isort: split
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
 
 from featurize.calibrate import calibrate
-from featurize.encode import encode, pending_slots
+from featurize.encode import await_free_slots, encode_unclaimed, free_slots, pending_slots
 from featurize.encoders import encoder_of
 from featurize.errors import TooManyRejectsError
 from featurize.finalise import FinaliseReport, finalise
+from featurize.holding import holding_store
 from featurize.index import IndexReport, Progress, index, indexed
 from featurize.plan import PlanReport, plan
 from featurize.recipe import Build
+from featurize.repair import RepairReport, repair
+from pipeline.batches import wait_for_batches, worth_retrying
 from pipeline.errors import SlotsFailedError
 from pipeline.progress import reported_progress
 from pipeline.workers import Workers, on_this_worker
@@ -36,11 +39,14 @@ POLL_SECONDS: Final = 0.5
 
 
 @flow(name="index", flow_run_name="index {build.store.name}")
-def index_flow(build: Build) -> IndexReport:
-    """Look at every episode; list the usable ones, and the rejected ones with the reason."""
+def index_flow(build: Build, new_only: bool = False) -> IndexReport:
+    """Look at every episode; list the usable ones, and the rejected ones with the reason.
+
+    Of a finished store, look at the new ones and, unless `new_only`, at those that were rejected before.
+    """
     with reported_progress("index-progress", "index", "episodes") as progress:
         try:
-            report = index(build, progress)
+            report = index(build, progress, new_only=new_only)
         except TooManyRejectsError as error:
             create_markdown_artifact(str(error), key="rejects", description="Why the build stopped")
             raise
@@ -69,25 +75,36 @@ def _batch_name() -> str:
     return f"encode slots {slots[0]}-{slots[-1]}"
 
 
-@task(name="encode slots", task_run_name=_batch_name, retries=2, retry_delay_seconds=5)
+@task(
+    name="encode slots",
+    task_run_name=_batch_name,
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=worth_retrying,
+)
 def encode_batch(build: Build, slots: Sequence[int]) -> int:
-    """Encode those of `slots` that the ledger lacks; returns how many that were."""
+    """Encode those of `slots` that the ledger lacks and nobody is at work on; returns how many that were."""
     build = on_this_worker(build)
-    return encode(build, encoder_of(build), slots)
+    return encode_unclaimed(build, encoder_of(build), slots)
 
 
 @flow(name="encode", flow_run_name="encode {build.store.name}", task_runner=Workers().task_runner())
+@holding_store
 def encode_flow(build: Build, slots: Sequence[int] | None = None) -> int:
-    """Encode `slots`, or all, over the workers, but for those in the ledger. Returns how many it encoded."""
-    pending = pending_slots(build, slots)
-    get_run_logger().info("%d slots to encode", len(pending))
-    if not pending:
-        return 0
-    futures = encode_batch.map(unmapped(build), _batches(pending))
-    with reported_progress("encode-progress", "encode", "slots") as progress:
-        _wait(futures, build.store, pending, progress)
-    _require_settled(futures, build.store, pending)
-    return len(pending)
+    """Encode `slots`, or all, over the workers, but for those in the ledger. Returns how many it encoded.
+
+    Slots that another process has claimed by `join` are waited for, and encoded here if it dies.
+    """
+    return sum(_encode_round(build, free) for free in iter(lambda: await_free_slots(build, slots), []))
+
+
+@flow(name="join", flow_run_name="join {build.store.name}", task_runner=Workers().task_runner())
+def join_flow(build: Build) -> int:
+    """Encode slots of a store that another process builds, the last ones first. Returns how many it encoded.
+
+    Ends when no slot is free; the other process finalises the store.
+    """
+    return sum(_encode_round(build, free) for free in iter(lambda: free_slots(build)[::-1], []))
 
 
 @flow(name="finalise", flow_run_name="finalise {build.store.name}")
@@ -98,16 +115,39 @@ def finalise_flow(build: Build) -> FinaliseReport:
     return report
 
 
+@flow(name="repair", flow_run_name="repair {build.store.name}")
+def repair_flow(build: Build) -> RepairReport:
+    """Encode again the slots that `verify` finds damaged, here and one after the other, and no others."""
+    with reported_progress("repair-progress", "repair", "slots") as progress:
+        report = repair(build, encoder_of(build), progress)
+    get_run_logger().info("%s", report)
+    return report
+
+
 @flow(name="featurize", flow_run_name="featurize {build.store.name}")
+@holding_store
 def featurize_flow(build: Build, workers: Workers) -> FinaliseReport:
-    """All steps in order. An index that an earlier call left is used; `index_flow` alone looks again."""
+    """All steps in order. An index that an earlier call left is used; `index_flow` alone looks again.
+
+    Episodes that the source lists beyond those of a finished store are appended to it.
+    """
     if indexed(build) is None:
-        index_flow(build)
+        index_flow(build, new_only=True)
     plan_flow(build)
     calibrate_flow(build)
     if pending_slots(build):  # or workers would be started for nothing
         encode_flow.with_options(task_runner=workers.task_runner())(build)
     return finalise_flow(build)
+
+
+def _encode_round(build: Build, free: Sequence[int]) -> int:
+    """Hand slots to the workers, once each; returns how many they encoded."""
+    get_run_logger().info("%d slots to encode", len(free))
+    futures = encode_batch.map(unmapped(build), _batches(free))
+    with reported_progress("encode-progress", "encode", "slots") as progress:
+        causes = _wait(futures, build.store, free, progress)
+    _require_done(causes, build.store, free)
+    return sum(future.result() for future in futures if future.state.is_completed())
 
 
 def _batches(slots: Sequence[int]) -> list[list[int]]:
@@ -116,8 +156,8 @@ def _batches(slots: Sequence[int]) -> list[list[int]]:
 
 def _wait(
     futures: Sequence[PrefectFuture[int]], store: Path, pending: Sequence[int], progress: Progress
-) -> None:
-    """Wait for the tasks, while a thread counts slots where the truth is, in the ledger."""
+) -> list[str]:
+    """Wait for the tasks, while a thread counts slots where the truth is, in the ledger; why some failed."""
     finished = threading.Event()
 
     def count() -> None:
@@ -131,20 +171,20 @@ def _wait(
     counter = threading.Thread(target=copy_context().run, args=(count,), daemon=True)
     counter.start()
     try:
-        wait(list(futures))
+        return wait_for_batches(futures)
     finally:
         finished.set()
         counter.join()
 
 
-def _require_settled(futures: Sequence[PrefectFuture[int]], store: Path, pending: Sequence[int]) -> None:
-    missing = sorted(set(pending) - settled_slots(store))
+def _require_done(causes: Sequence[str], store: Path, pending: Sequence[int]) -> None:
+    """Raise SlotsFailedError where tasks failed; without a failure, what is missing is in other hands."""
+    missing = sorted(set(pending) - settled_slots(store)) if causes else []
     if not missing:
         return
-    causes = {str(f.state.message or f.state.name) for f in futures if not f.state.is_completed()}
     raise SlotsFailedError(
         f"{len(missing)} of {len(pending)} slots failed: {', '.join(map(str, missing[:20]))}. "
-        f"Causes: {'; '.join(sorted(causes))}. Run the same command again to retry only these."
+        f"Causes: {'; '.join(causes)}. Run the same command again to retry only these."
     )
 
 

@@ -11,14 +11,23 @@ from typing import Final
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
+# A flow that ends makes several calls, and each to a server that is gone now fails after half a minute, by
+# Prefect's own default after one. Fewer tries are too few: a busy server answers 503 for seconds.
+os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "4")
+os.environ.setdefault("PREFECT_API_REQUEST_TIMEOUT", "30")
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.logging.handlers import APILogHandler
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from pipeline.errors import OUR_PACKAGES, ServerLostError, ServerNotReachableError
 
 UI_HOST: Final = "127.0.0.1"
 UI_PORT: Final = 4200
 START_TIMEOUT_SECONDS: Final = 90
+ANSWER_TIMEOUT_SECONDS: Final = 10
 GUARD: Final = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 15)"
 
 
@@ -29,17 +38,84 @@ def prefect_server() -> Iterator[str]:
     A configured `PREFECT_API_URL` is used as it is, else the server of `make ui` if it answers. Otherwise a
     server without a page is started and stopped again; its runs lie in the same database, so that `make ui`
     shows them later. Left to itself, every Dask worker process would start a server of its own.
+
+    Raises ServerNotReachableError where the configured server does not answer, and ServerLostError where the
+    server stops answering before the body has ended.
     """
     address = PREFECT_API_URL.value() or _running_ui()
     if address:
-        with _use(address):
-            yield address
+        _require_answer(address)
+        with _use(address), _named_when_lost():
+            yield _shown(address)
         return
     with _temporary_server() as address, _use(address):
         try:
-            yield address
+            with _named_when_lost():
+                yield address
         finally:
             APILogHandler().flush()
+
+
+def server_lost() -> str | None:
+    """What to say where the server of this run answers no more; None where it does."""
+    address = str(PREFECT_API_URL.value())
+    cause = _silence(address)
+    return None if cause is None else f"the Prefect server at {_shown(address)} stopped answering: {cause}"
+
+
+def _require_answer(address: str) -> None:
+    cause = _silence(address)
+    if cause is not None:
+        raise ServerNotReachableError(
+            f"No Prefect server answers at {_shown(address)}, which PREFECT_API_URL or your Prefect profile "
+            f"names: {cause}. Start that server (`make ui` starts one at http://{UI_HOST}:{UI_PORT}/api), or "
+            "unset PREFECT_API_URL to run with a temporary one. Nothing was done."
+        )
+
+
+@contextmanager
+def _named_when_lost() -> Iterator[None]:
+    """Turn what a dead server does to a flow into one sentence, or into what the flow itself failed with."""
+    try:
+        yield
+    except Exception as error:
+        failed = server_lost() or _failed_call(error)
+        if failed is None:
+            raise
+        named = _named_error_behind(error)
+        raise named or ServerLostError(
+            f"In the middle of the flow {failed}. The store keeps what is done; run the same command again."
+        ) from error
+
+
+def _failed_call(error: Exception) -> str | None:
+    """What to say where a server that answers again has failed a call; None where none did."""
+    if not isinstance(error, httpx.HTTPError):
+        return None
+    first_line = (str(error) or repr(error)).splitlines()[0]
+    return f"a call to the Prefect server at {_shown(str(PREFECT_API_URL.value()))} failed: {first_line}"
+
+
+def _named_error_behind(error: BaseException) -> BaseException | None:
+    """The error of ours that a flow could not report any more, and that Prefect's own error hides."""
+    seen: BaseException | None = error
+    while seen is not None and type(seen).__module__.partition(".")[0] not in OUR_PACKAGES:
+        seen = seen.__context__
+    return seen
+
+
+def _silence(address: str) -> str | None:
+    """Why the server at `address` does not answer; None where it does. Asked with the user's credentials."""
+    with temporary_settings({PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}):
+        timeout = {"timeout": ANSWER_TIMEOUT_SECONDS}
+        with get_client(httpx_settings=timeout, sync_client=True) as client:
+            cause = client.api_healthcheck()
+    return None if cause is None else str(cause) or type(cause).__name__
+
+
+def _shown(address: str) -> str:
+    """Without the password that an address may hold."""
+    return str(httpx.URL(address).copy_with(userinfo=b""))
 
 
 @contextmanager

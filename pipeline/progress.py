@@ -1,11 +1,13 @@
 """Progress with rate and remaining time: a bar in a terminal, an artifact in the Prefect UI."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 ARTIFACT_PERIOD_SECONDS: Final = 2.0
+logger = logging.getLogger(__name__)
 
 
 class RateColumn(ProgressColumn):
@@ -49,20 +52,29 @@ def progress_bar(description: str, unit: str) -> Iterator[Callable[[int, int], N
 
 
 class ArtifactProgress:
-    """The same as a progress artifact of the current flow run, updated every two seconds at most."""
+    """The same as a progress artifact of the current flow run, updated every two seconds at most.
+
+    Where the server is gone it is updated no more: a picture of the progress is not worth the build.
+    """
 
     def __init__(self, key: str, description: str) -> None:
         created = create_progress_artifact(progress=0.0, key=key, description=description)
         assert isinstance(created, UUID), "outside an event loop prefect answers at once"
         self.artifact_id = created
         self.updated = time.monotonic()
+        self.lost = False
 
     def __call__(self, done: int, total: int) -> None:
         """Report `done` of `total`."""
-        if done < total and time.monotonic() - self.updated < ARTIFACT_PERIOD_SECONDS:
+        is_early = done < total and time.monotonic() - self.updated < ARTIFACT_PERIOD_SECONDS
+        if self.lost or is_early:
             return
         self.updated = time.monotonic()
-        update_progress_artifact(self.artifact_id, progress=100.0 * done / max(total, 1))
+        try:
+            update_progress_artifact(self.artifact_id, progress=100.0 * done / max(total, 1))
+        except httpx.HTTPError as error:
+            self.lost = True
+            logger.warning("Progress is no longer shown in the Prefect UI: %s", error)
 
 
 @contextmanager

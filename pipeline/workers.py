@@ -2,8 +2,9 @@
 
 import logging
 import os
-from typing import Any, cast
+from typing import Any, Final, cast
 
+import dask
 import torch
 from distributed import LocalCluster, get_worker
 from prefect.futures import PrefectFuture
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from featurize.encoders import default_device
 from featurize.recipe import Build
+
+NO_WORKERS_TIMEOUT: Final = "distributed.scheduler.no-workers-timeout"
+NO_WORKERS_SECONDS: Final = 120
 
 
 class Workers(BaseModel):
@@ -39,13 +43,20 @@ class Workers(BaseModel):
 
 def local_cluster(*, num_workers: int | None = None, **options: Any) -> LocalCluster:
     """Worker processes of one thread each: an encoder each, and bytes that do not depend on their number."""
+    # They read source files in child processes, which daemons may not have. No `with`: a worker that died is
+    # started anew with what is set then.
+    dask.config.set({"distributed.worker.daemon": False})
+    # A worker that dies while it starts is not started again, and its tasks would wait for ever.
+    dask.config.set({NO_WORKERS_TIMEOUT: dask.config.get(NO_WORKERS_TIMEOUT) or NO_WORKERS_SECONDS})
     return LocalCluster(
         n_workers=num_workers or torch.cuda.device_count() or os.cpu_count(),
         threads_per_worker=1,
         processes=True,
         dashboard_address=None,
-        # Workers that hold a network are slow to go, which is no news to anybody.
-        silence_logs=logging.ERROR,
+        # The scheduler's own HTTP port: two builds on one machine would warn that the default one is taken.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        # Slots that failed are told once, with their causes; workers that are slow to go are no news.
+        silence_logs=logging.CRITICAL,
         **options,
     )
 

@@ -6,22 +6,17 @@ shard index (CRC-32C, frames packed in order from byte 0) are checked before it 
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import tensorstore
-from numcodecs.checksum32 import CRC32C
 from numpy.typing import NDArray
 
 from store_schema.errors import DamagedStoreError
 from store_schema.format import SLOT_FRAMES, ArraySpec
 from store_schema.layout import slot_path
-from store_schema.ledger import LedgerRow
+from store_schema.ledger_row import LedgerRow
+from store_schema.rules.slots import INDEX_BYTES, is_packed_in_order
 from store_schema.store import Store
-
-CRC_BYTES: Final = 4
-INDEX_BYTES: Final = SLOT_FRAMES * 16 + CRC_BYTES
-_ABSENT: Final = np.uint64(2**64 - 1)
 
 
 class ArrayReader(Protocol):
@@ -88,35 +83,9 @@ class TensorstoreReader:
 def _check_file(descriptor: int, spec: ArraySpec, row: LedgerRow) -> None:
     """Raise DamagedStoreError unless the file is as long as format 1 requires, and its frames in order."""
     size_bytes = os.fstat(descriptor).st_size
-    index_bytes = INDEX_BYTES if spec.sharded else 0
-    expected_bytes = (row.num_frames if spec.sharded else SLOT_FRAMES) * spec.item_bytes + index_bytes
-    if size_bytes != expected_bytes:
-        raise DamagedStoreError(
-            f"Slot {row.slot} of array '{spec.name}' has {size_bytes} bytes; "
-            f"its {row.num_frames} frames take {expected_bytes}."
-        )
-    if spec.sharded:
-        _check_index(os.pread(descriptor, INDEX_BYTES, size_bytes - INDEX_BYTES), spec, row)
-
-
-def _check_index(data: bytes, spec: ArraySpec, row: LedgerRow) -> None:
-    expected = np.full((SLOT_FRAMES, 2), _ABSENT)
-    expected[: row.num_frames, 0] = np.arange(row.num_frames) * spec.item_bytes
-    expected[: row.num_frames, 1] = spec.item_bytes
-    if not np.array_equal(_decode_index(data, spec, row), expected):
-        raise DamagedStoreError(
-            f"The shard index of slot {row.slot} of array '{spec.name}' is not in frame order."
-        )
-
-
-def _decode_index(data: bytes, spec: ArraySpec, row: LedgerRow) -> NDArray[np.uint64]:
-    try:
-        payload = CRC32C(location="end").decode(data)
-    except RuntimeError as error:
-        raise DamagedStoreError(
-            f"The shard index of slot {row.slot} of array '{spec.name}' fails its CRC-32C."
-        ) from error
-    return np.frombuffer(payload, dtype="<u8").reshape(SLOT_FRAMES, 2)
+    tail = os.pread(descriptor, INDEX_BYTES, max(size_bytes - INDEX_BYTES, 0))
+    for problem in is_packed_in_order(spec, row, size_bytes, tail):
+        raise DamagedStoreError(problem.detail)
 
 
 def _read_exactly(descriptor: int, target: memoryview, offset: int) -> bool:

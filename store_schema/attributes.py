@@ -67,25 +67,30 @@ class Fingerprint(Frozen):
 
     def require_same(self, other: "Fingerprint", *, ignore_statistics: bool = False) -> None:
         """Raise FingerprintMismatchError naming every field in which `other` differs from this store."""
-        ours, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
+        differing = self.differences(other)
         if ignore_statistics:
-            theirs["channel_statistics_sha256"] = ours["channel_statistics_sha256"]
-        differing = [name for name in ours if ours[name] != theirs[name]]
+            differing.pop("channel_statistics_sha256", None)
         if differing:
             each = "; ".join(
-                f"{name}: store has {ours[name]}, asked for {theirs[name]}" for name in differing
+                f"{name}: store has {ours}, asked for {theirs}" for name, (ours, theirs) in differing.items()
             )
             raise FingerprintMismatchError(
                 f"The store was built under other settings; nothing was changed. {each}. "
                 "Use the settings of the store, or another --store."
             )
 
+    def differences(self, other: "Fingerprint") -> dict[str, tuple[Any, Any]]:
+        """Every field in which the two differ, by its dotted name: (here, there)."""
+        ours, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
+        return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+
 
 class SourceRecord(Frozen):
-    """Where the episodes came from and under which licence; no local path."""
+    """Where the episodes came from, whom to credit, and the text of the licence; no local path."""
 
     name: str
     attribution: str
+    licence: str = ""
 
 
 class DimensionStatistics(Frozen):
@@ -108,31 +113,86 @@ class TrainingStatistics(Frozen):
     latent_change_l1: float
 
 
+class Revision(Frozen):
+    """A sealed state that the store has grown out of: the first trajectories and slots of today."""
+
+    uuid: str
+    num_trajectories: int = Field(ge=1)
+    num_slots: int = Field(ge=1)
+    library_versions: dict[str, str]
+    code_version: str
+    statistics: TrainingStatistics
+
+
+class Origin(Frozen):
+    """A store that was merged into this one, as far as a merged store can differ from its parts."""
+
+    uuid: str
+    num_trajectories: int = Field(ge=1)
+    recipe: dict[str, Any]
+    source: SourceRecord
+    library_versions: dict[str, str]
+    code_version: str
+
+
 class StoreAttributes(Frozen):
     """Everything in the root attribute `permafrost`.
 
+    uuid: names this revision; two stores have the same one when fingerprint and plan are the same.
+    num_trajectories: rows of the trajectory table that count, those after them belong to an append that was
+        never finished; None counts all (stores of before there were revisions).
     recipe: the resolved configuration of the build, without local paths.
+    files: SHA-256 of every table and metadata file by relative name, this one excepted; of sealed stores.
     """
 
     format_version: Literal[1]
     uuid: str
     num_slots: int = Field(ge=1)
+    num_trajectories: int | None = Field(default=None, ge=1)
     fingerprint: Fingerprint
     recipe: dict[str, Any]
     source: SourceRecord
     library_versions: dict[str, str]
+    code_version: str = ""
+    earlier_revisions: tuple[Revision, ...] = ()
+    merged_from: tuple[Origin, ...] = ()
     statistics: TrainingStatistics | None = None
+    files: dict[str, str] | None = None
     sealed: bool = False
 
     @model_validator(mode="after")
     def _sealed_has_statistics(self) -> "StoreAttributes":
+        """F2. A sealed store MUST have `statistics`."""
         if self.sealed and self.statistics is None:
             raise ValueError("a sealed store has 'statistics'")
         return self
 
+    @model_validator(mode="after")
+    def _revisions_grow(self) -> "StoreAttributes":
+        """F3. A later revision MUST NOT have fewer slots than an earlier one."""
+        sizes = [revision.num_slots for revision in self.earlier_revisions] + [self.num_slots]
+        if sizes != sorted(sizes):
+            raise ValueError(f"a later revision has no fewer slots than an earlier one, got {sizes}")
+        return self
+
+    @property
+    def revision(self) -> int:
+        """Number of the revision, from 1."""
+        return len(self.earlier_revisions) + 1
+
+    def before(self, revision: int) -> "StoreAttributes":
+        """What the earlier revision of this number, from 1, was sealed with; without `files`."""
+        earlier = self.earlier_revisions[revision - 1]
+        past = {name: getattr(earlier, name) for name in Revision.model_fields}
+        kept = {"earlier_revisions": self.earlier_revisions[: revision - 1], "files": None, "sealed": True}
+        return self.model_copy(update=past | kept)
+
     @classmethod
     def parse(cls, attributes: dict[str, Any]) -> "StoreAttributes":
-        """Validated attributes. Raises SchemaError that names every wrong field."""
+        """F1. `permafrost` MUST have the fields of `StoreAttributes`, none unknown or misspelt at any depth.
+
+        Raises SchemaError that names every wrong field.
+        """
         try:
             return cls.model_validate(attributes)
         except ValidationError as error:

@@ -27,3 +27,15 @@ class DamagedStoreError(StoreError):
 
 class UnencodableLatentsError(StoreError):
     """Latents cannot be quantised: they hold NaN or infinite values."""
+
+
+class RevisionError(StoreError):
+    """A store was asked for in a state that it never was in."""
+
+
+class StoreHeldError(StoreError):
+    """Another process is building the store, or training the run."""
+
+
+class LocksUnsupportedError(StoreError):
+    """The file system cannot say whether another process is at work."""

@@ -15,7 +15,10 @@ EXTRINSICS_SIZE: Final = 6
 THUMBNAIL_SIZE_PX: Final = 64
 CODE_FILL: Final = -128
 
+ROOT_FILE: Final = "zarr.json"
 ROOT_ATTRIBUTE: Final = "permafrost"
+ROOT_HASH_ATTRIBUTE: Final = "permafrost_sha256"
+"""SHA-256 of the root zarr.json, taken with this value blanked."""
 TRAJECTORIES_TABLE: Final = "trajectories.parquet"
 REJECTS_TABLE: Final = "rejects.parquet"
 LEDGER_TABLE: Final = "ledger.parquet"

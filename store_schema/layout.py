@@ -1,13 +1,13 @@
-"""The Zarr v3 group of a store: making it, checking it, and turning one slot into the bytes of its files.
+"""The Zarr v3 group of a store: making it, opening it, and turning one slot into the bytes of its files.
 
 zarr-python does all of the encoding, in memory; the bytes then go to disk whole. Its own writes are
 read-modify-write on shards, where two writers lose data.
 """
 
-import math
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import zarr
@@ -17,39 +17,57 @@ from zarr.storage import LocalStore, MemoryStore
 
 from store_schema.atomic import write_atomically
 from store_schema.errors import SchemaError, StoreNotFoundError
-from store_schema.format import CODE_FILL, FORMAT_VERSION, ROOT_ATTRIBUTE, SLOT_FRAMES, ArraySpec
+from store_schema.format import (
+    CODE_FILL,
+    FORMAT_VERSION,
+    ROOT_ATTRIBUTE,
+    ROOT_FILE,
+    ROOT_HASH_ATTRIBUTE,
+    SLOT_FRAMES,
+    ArraySpec,
+)
+from store_schema.root_hash import BLANK, root_sha256
+from store_schema.rules.group import root_problems
 
 FrameArrays = dict[str, NDArray[Any]]
+# zarr-python has no exception of its own for metadata: what it raises depends on the byte that is wrong.
+METADATA_ERRORS: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 def create_group(path: Path, specs: dict[str, ArraySpec], num_slots: int, attributes: dict[str, Any]) -> None:
     """Write the metadata of an empty store; its root file comes last, so a killed call leaves no store."""
+    write_arrays(path, specs, num_slots)
+    write_attributes(path, attributes)
+
+
+def write_arrays(path: Path, specs: dict[str, ArraySpec], num_slots: int) -> None:
+    """Write each array's metadata for `num_slots` slots, a file after the other."""
     files: dict[str, Any] = {}
-    store = MemoryStore(store_dict=files)
-    group = zarr.create_group(store, zarr_format=3, attributes={ROOT_ATTRIBUTE: attributes})
+    group = zarr.create_group(MemoryStore(store_dict=files), zarr_format=3)
     for spec in specs.values():
-        _create_array(group, spec, num_slots)
-    for key in sorted(files, key=lambda key: key == "zarr.json"):
+        create_array(group, spec, num_slots)
+    for key in sorted(files.keys() - {ROOT_FILE}):
         write_atomically(path / key, files[key].to_bytes())
 
 
 def write_attributes(path: Path, attributes: dict[str, Any]) -> None:
     """Replace the root attributes atomically; only one process at a time may call this."""
     files: dict[str, Any] = {}
-    store = MemoryStore(store_dict=files)
-    zarr.create_group(store, zarr_format=3, attributes={ROOT_ATTRIBUTE: attributes})
-    write_atomically(path / "zarr.json", files["zarr.json"].to_bytes())
+    both = {ROOT_ATTRIBUTE: attributes, ROOT_HASH_ATTRIBUTE: BLANK}
+    zarr.create_group(MemoryStore(store_dict=files), zarr_format=3, attributes=both)
+    blank = files[ROOT_FILE].to_bytes()
+    assert blank.count(BLANK.encode()) == 1
+    write_atomically(path / ROOT_FILE, blank.replace(BLANK.encode(), root_sha256(blank).encode()))
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
     """The root attributes of the store at `path`. Raises StoreNotFoundError, SchemaError."""
-    if not (path / "zarr.json").is_file():
+    if not (path / ROOT_FILE).is_file():
         raise StoreNotFoundError(f"There is no feature store at {path}; `permafrost featurize` makes one.")
-    attributes = open_group(path).attrs.asdict().get(ROOT_ATTRIBUTE)
-    if not isinstance(attributes, dict):
-        raise SchemaError(
-            f"{path} is a Zarr group without the attribute '{ROOT_ATTRIBUTE}': not a feature store."
-        )
+    data = (path / ROOT_FILE).read_bytes()
+    for problem in root_problems(data):
+        raise SchemaError(problem.detail)
+    attributes: dict[str, Any] = json.loads(data)["attributes"][ROOT_ATTRIBUTE]
     return attributes
 
 
@@ -67,7 +85,7 @@ def open_group(path: Path) -> zarr.Group:
     try:
         return zarr.open_group(_ArraysOnly(path, read_only=True), mode="r", zarr_format=3)
     except (OSError, ValueError, TypeError) as error:
-        raise SchemaError(f"{path / 'zarr.json'} is not the metadata of a Zarr group: {error}.") from error
+        raise SchemaError(f"{path / ROOT_FILE} is not the metadata of a Zarr group: {error}.") from error
 
 
 def open_array(path: Path, name: str) -> zarr.Array[Any]:
@@ -102,13 +120,6 @@ def encode_whole(spec: ArraySpec, values: NDArray[Any]) -> tuple[str, bytes]:
     return f"{spec.name}/c/0", _encode(spec, values)
 
 
-def check_layout(path: Path, specs: dict[str, ArraySpec], num_slots: int) -> None:
-    """Raise SchemaError at the first array that is missing or not as format 1 requires; others are let be."""
-    group = open_group(path)
-    for name, spec in specs.items():
-        _check_array(_array_of(group, name), spec, num_slots)
-
-
 def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
     try:
         array = group[name]
@@ -116,14 +127,15 @@ def _array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
         raise SchemaError(
             f"Array '{name}' is missing, or a field of its zarr.json; format {FORMAT_VERSION} requires it."
         ) from error
-    except (ValueError, TypeError) as error:
+    except (OSError, *METADATA_ERRORS) as error:
         raise SchemaError(f"{name}/zarr.json is not the metadata of a Zarr array: {error}.") from error
     if not isinstance(array, zarr.Array):
         raise SchemaError(f"'{name}' is a Zarr group; format {FORMAT_VERSION} requires an array.")
     return array
 
 
-def _create_array(group: zarr.Group, spec: ArraySpec, num_slots: int) -> zarr.Array[Any]:
+def create_array(group: zarr.Group, spec: ArraySpec, num_slots: int) -> zarr.Array[Any]:
+    """An array as format 1 requires it."""
     return group.create_array(
         spec.name,
         shape=spec.shape(num_slots),
@@ -165,49 +177,8 @@ def _holds_fill(entries: NDArray[Any]) -> bool:
 def _encode(spec: ArraySpec, values: NDArray[Any]) -> bytes:
     files: dict[str, Any] = {}
     group = zarr.create_group(MemoryStore(store_dict=files), zarr_format=3)
-    array = _create_array(group, spec, num_slots=1)
+    array = create_array(group, spec, num_slots=1)
     # Only the frames that exist are written: the chunks after them take no bytes in a shard.
     array[: len(values)] = values
     (key,) = [key for key in files if key.startswith(f"{spec.name}/c/")]
     return bytes(files[key].to_bytes())
-
-
-def _check_array(array: Any, spec: ArraySpec, num_slots: int) -> None:
-    expected = {
-        "shape": spec.shape(num_slots),
-        "dtype": np.dtype(spec.dtype),
-        "chunks": spec.chunk_shape,
-        "shards": spec.shard_shape,
-        "dimension names": spec.dimension_names,
-    } | _byte_layout(_required_array(spec))
-    found = {
-        "shape": array.shape,
-        "dtype": array.dtype,
-        "chunks": array.chunks,
-        "shards": array.shards,
-        "dimension names": array.metadata.dimension_names,
-    } | _byte_layout(array)
-    for field, value in expected.items():
-        if found[field] != value:
-            raise SchemaError(
-                f"Array '{spec.name}' has {field} {found[field]}; format {FORMAT_VERSION} requires {value}."
-            )
-    if not _same_fill(array.fill_value, spec.fill_value):
-        raise SchemaError(
-            f"Array '{spec.name}' has fill value {array.fill_value}; "
-            f"format {FORMAT_VERSION} requires {spec.fill_value}."
-        )
-
-
-def _byte_layout(array: zarr.Array[Any]) -> dict[str, Any]:
-    """What decides in which file and where the bytes of a frame lie; the byte-range reader relies on it."""
-    metadata = array.metadata.to_dict()
-    return {"codecs": metadata["codecs"], "chunk key encoding": metadata["chunk_key_encoding"]}
-
-
-def _required_array(spec: ArraySpec) -> zarr.Array[Any]:
-    return _create_array(zarr.create_group(MemoryStore(), zarr_format=3), spec, num_slots=1)
-
-
-def _same_fill(found: Any, required: float | int) -> bool:
-    return bool(found == required) or (math.isnan(required) and bool(np.isnan(found)))

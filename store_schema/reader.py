@@ -11,9 +11,9 @@ from store_schema.array_readers import ArrayReader, ByteRangeReader
 from store_schema.batch import ClipBuffers
 from store_schema.errors import DamagedStoreError, MissingFramesError
 from store_schema.format import SLOT_FRAMES
-from store_schema.integrity import problem_of_file
 from store_schema.layout import open_array
-from store_schema.ledger import HASHED_ARRAYS, LedgerRow, frame_hash
+from store_schema.ledger_row import HASHED_ARRAYS, LedgerRow, frame_hash
+from store_schema.rules.slots import is_as_recorded
 from store_schema.store import Store, address_to_slot
 
 Entries = dict[str, NDArray[Any]]
@@ -71,8 +71,8 @@ class ClipReader:
         zarr-python shows a missing file as black frames, so each slot's file is compared with the ledger.
         """
         for slot, _, stop, done in _spans(first_frame, num_frames):
-            problem = problem_of_file(self.store, self._row(slot, stop, is_first=done == 0), "thumbnails")
-            if problem is not None:
+            row = self._row(slot, stop, is_first=done == 0)
+            for problem in is_as_recorded(self.store.path, self.store.specs["thumbnails"], row):
                 raise DamagedStoreError(f"{problem.where}: {problem.detail}.")
         frames = open_array(self.store.path, "thumbnails")[first_frame : first_frame + num_frames]
         return np.asarray(frames, dtype=np.uint8)

@@ -1,30 +1,30 @@
 """Opening a store, in any state: what it is, and which trajectories are finished."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from store_schema.attributes import StoreAttributes
-from store_schema.consistency import check_ledger, owners_of_slots
-from store_schema.errors import SchemaError
+from store_schema.errors import RevisionError, SchemaError
 from store_schema.format import (
-    REJECTS_TABLE,
     SLOT_FRAMES,
-    TRAJECTORIES_TABLE,
     ArraySpec,
     LatentShape,
     Quantisation,
     array_specs,
 )
-from store_schema.layout import check_layout, open_array, read_attributes
-from store_schema.ledger import LedgerRow, read_ledger
-from store_schema.quantisation import ChannelStatistics
-from store_schema.tables import Reject, Split, Trajectory, read_rejects, read_trajectories
+from store_schema.layout import open_array
+from store_schema.ledger import Ledger
+from store_schema.structure import Structure, examine
+from store_schema.tables import Reject, Split, Trajectory
+
+if TYPE_CHECKING:
+    from store_schema.quantisation import ChannelStatistics
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,61 @@ class Store:
     attributes: StoreAttributes
     planned_trajectories: tuple[Trajectory, ...]
     rejects: tuple[Reject, ...]
-    ledger: dict[int, LedgerRow]
+    ledger: Ledger
 
     @classmethod
-    def open(cls, path: Path | str) -> "Store":
-        """Open and check the store at `path`. Raises StoreNotFoundError, SchemaError."""
-        path = Path(path)
-        attributes = StoreAttributes.parse(read_attributes(path))
-        fingerprint = attributes.fingerprint
-        specs = array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
-        check_layout(path, specs, attributes.num_slots)
-        trajectories = read_trajectories(path / TRAJECTORIES_TABLE)
-        ledger = read_ledger(path)
-        check_ledger(ledger, owners_of_slots(trajectories, attributes.num_slots), specs, fingerprint.sha256())
+    def open(cls, path: Path | str, *, revision: int | None = None) -> "Store":
+        """Open and check the store at `path`, as it is now or as a past revision left it.
+
+        Raises StoreNotFoundError, SchemaError, RevisionError.
+        """
+        structure = examine(Path(path))
+        for problem in structure.problems:
+            raise SchemaError(problem.detail)
+        store = cls.of(structure)
+        return store if revision is None else store.at_revision(revision)
+
+    @classmethod
+    def of(cls, structure: Structure) -> "Store":
+        """A store all of whose parts could be read."""
+        attributes, trajectories = structure.attributes, structure.trajectories
+        rejects, ledger = structure.rejects, structure.ledger
+        assert attributes is not None
+        assert trajectories is not None
+        assert rejects is not None
+        assert ledger is not None
         return cls(
-            path=path,
+            path=structure.path,
             attributes=attributes,
             planned_trajectories=trajectories,
-            rejects=read_rejects(path / REJECTS_TABLE),
+            rejects=rejects,
             ledger=ledger,
         )
+
+    def at_revision(self, number: int) -> "Store":
+        """The store as it was when revision `number`, counted from 1, was sealed. Raises RevisionError.
+
+        The present revision is given as it is, sealed or not; rejects are those of the present one.
+        """
+        if number == self.attributes.revision:
+            return self
+        if not 1 <= number < self.attributes.revision:
+            raise RevisionError(
+                f"Store {self.path.name} has revisions 1 to {self.attributes.revision}; got {number}."
+            )
+        attributes = self.attributes.before(number)
+        return replace(
+            self,
+            attributes=attributes,
+            planned_trajectories=self.planned_trajectories[: attributes.num_trajectories],
+            ledger=self.ledger.first(attributes.num_slots),
+        )
+
+    def sealed_view(self) -> "Store":
+        """This store if it is sealed or was never; while it grows, the last revision that was sealed."""
+        if self.attributes.sealed or self.attributes.revision == 1:
+            return self
+        return self.at_revision(self.attributes.revision - 1)
 
     @property
     def quantisation(self) -> Quantisation:
@@ -86,10 +121,15 @@ class Store:
         return tuple(t for t in self.trajectories if t.split == split)
 
     @cached_property
-    def channel_statistics(self) -> ChannelStatistics | None:
+    def channel_statistics(self) -> "ChannelStatistics | None":
         """What dequantises its codes; None for a float16 store. Raises SchemaError before `calibrate` ran."""
         if self.quantisation is Quantisation.FLOAT16:
             return None
+        # torch takes longer to import than a store to open, and few who open one need a tensor.
+        import torch
+
+        from store_schema.quantisation import ChannelStatistics
+
         mean_D, std_D = (torch.from_numpy(self._whole(name)) for name in ("channel_mean", "channel_std"))
         statistics = ChannelStatistics(mean_D=mean_D, std_D=std_D)
         recorded = self.attributes.fingerprint.channel_statistics_sha256
@@ -109,7 +149,7 @@ class Store:
     @property
     def stored_frames(self) -> int:
         """Frames of all written slots."""
-        return sum(row.num_frames for row in self.ledger.values())
+        return sum(self.ledger.written_frames.values())
 
     @property
     def frame_bytes(self) -> int:
@@ -119,7 +159,7 @@ class Store:
     def rejects_by_reason(self) -> dict[str, int]:
         """Rejected episodes counted by reason, those of a running build's `encode` included."""
         found = {(reject.episode_id, reject.reason) for reject in self.rejects}
-        found |= {(row.episode_id, row.reason) for row in self.ledger.values() if row.status == "rejected"}
+        found |= {(row.episode_id, row.reason) for row in self.ledger.rejected}
         return dict(sorted(Counter(reason for _, reason in found).items()))
 
     def missing_slots(self) -> list[int]:
@@ -130,7 +170,7 @@ class Store:
         return np.asarray(open_array(self.path, name)[:], dtype=np.float32)
 
     def _is_written(self, slot: int) -> bool:
-        return slot in self.ledger and self.ledger[slot].status == "written"
+        return slot in self.ledger.written_frames
 
 
 def address_to_slot(frame: int) -> tuple[int, int]:

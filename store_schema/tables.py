@@ -67,6 +67,7 @@ class Trajectory:
     split: Split
 
     def __post_init__(self) -> None:
+        """T2. A trajectory MUST have `train` or `validation` as split, and one frame and slot 0 at least."""
         if self.split not in get_args(Split):
             raise SchemaError(
                 f"Trajectory {self.index} has split '{self.split}'; expected one of {get_args(Split)}."
@@ -137,10 +138,15 @@ def read_rejects(path: Path) -> tuple[Reject, ...]:
 
 
 def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
-    """A table whose columns are exactly those of `schema`. Raises SchemaError."""
+    """T1. A table MUST have exactly the columns of its schema, in type and order, and none of them null.
+
+    Raises SchemaError.
+    """
     try:
         table = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowInvalid) as error:
+        table.validate(full=True)
+    # Damaged bytes may claim sizes that no machine has.
+    except (OSError, MemoryError, pa.ArrowException) as error:
         raise SchemaError(f"Table {path.name} cannot be read: {error}.") from error
     if table.schema.remove_metadata() != schema:
         found, required = (

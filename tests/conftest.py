@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,29 +16,28 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch.nn import functional as F
 
-from store_schema import ledger
-from store_schema.atomic import write_atomically
 from store_schema.attributes import (
-    DimensionStatistics,
     EncoderIdentity,
     Fingerprint,
     Preprocessing,
     SourceRecord,
     StoreAttributes,
-    TrainingStatistics,
 )
+from store_schema.channel_arrays import write_channel_statistics
 from store_schema.format import (
     REJECTS_TABLE,
     STATE_SIZE,
     THUMBNAIL_SIZE_PX,
     TRAJECTORIES_TABLE,
-    ArraySpec,
     Quantisation,
     array_specs,
 )
-from store_schema.layout import FrameArrays, create_group, encode_whole
+from store_schema.layout import FrameArrays, create_group
 from store_schema.quantisation import ChannelStatistics, quantise
+from store_schema.sealing import seal
 from store_schema.slot_writer import SlotWriter
+from store_schema.statistics import training_statistics
+from store_schema.store import Store
 from store_schema.tables import REJECT_SCHEMA, TRAJECTORY_SCHEMA, Split, Trajectory, write_table
 
 MakeStore = Callable[..., Path]
@@ -98,18 +96,18 @@ def write_store(
     of_training = [d.latents_FND for d, t in zip(drawn, table, strict=True) if t.split == "train"]
     statistics = ChannelStatistics.of(torch.cat(of_training)) if quantisation is Quantisation.INT8 else None
     fingerprint = _fingerprint(num_tokens, width, quantisation, statistics)
-    attributes = _attributes(fingerprint, table, drawn, seed=seed, sealed=sealed)
+    attributes = _attributes(fingerprint, table, seed=seed)
     specs = array_specs(fingerprint.encoder.latent_shape, quantisation)
     create_group(path, specs, attributes.num_slots, attributes.model_dump(mode="json"))
     if statistics is not None:
-        _write_statistics(path, specs, statistics)
+        write_channel_statistics(path, specs, statistics)
     write_table(path / TRAJECTORIES_TABLE, table, TRAJECTORY_SCHEMA)
     write_table(path / REJECTS_TABLE, [], REJECT_SCHEMA)
     writer = SlotWriter(path=path, specs=specs, fingerprint_sha256=fingerprint.sha256())
     for trajectory, values in zip(table, drawn, strict=True):
         _write_slots(writer, trajectory, _frame_arrays(values, statistics))
     if sealed:
-        ledger.merge(path)
+        seal(path, attributes, specs, training_statistics(Store.open(path)))
     return path
 
 
@@ -174,12 +172,6 @@ def _write_slots(writer: SlotWriter, trajectory: Trajectory, frames: FrameArrays
         writer.write(slot, trajectory.episode_id, of_slot)
 
 
-def _write_statistics(path: Path, specs: dict[str, ArraySpec], statistics: ChannelStatistics) -> None:
-    for name, values in (("channel_mean", statistics.mean_D), ("channel_std", statistics.std_D)):
-        relative, data = encode_whole(specs[name], values.numpy())
-        write_atomically(path / relative, data)
-
-
 def _fingerprint(
     num_tokens: int, width: int, quantisation: Quantisation, statistics: ChannelStatistics | None
 ) -> Fingerprint:
@@ -206,40 +198,16 @@ def _fingerprint(
     )
 
 
-def _attributes(
-    fingerprint: Fingerprint,
-    table: list[Trajectory],
-    drawn: list[DrawnTrajectory],
-    *,
-    seed: int,
-    sealed: bool,
-) -> StoreAttributes:
+def _attributes(fingerprint: Fingerprint, table: list[Trajectory], *, seed: int) -> StoreAttributes:
     plan = f"{fingerprint.sha256()} {seed} {[(t.num_frames, t.split) for t in table]}"
     return StoreAttributes(
         format_version=1,
         uuid=str(uuid.uuid5(uuid.NAMESPACE_URL, plan)),
         num_slots=sum(t.num_slots for t in table),
+        num_trajectories=len(table),
         fingerprint=fingerprint,
         recipe={"seed": seed, "validation_share": 0.2},
-        source=SourceRecord(name="drawn", attribution="Drawn for the tests."),
+        source=SourceRecord(name="drawn", attribution="Drawn for the tests.", licence="No rights reserved."),
         library_versions={"numpy": np.__version__},
-        statistics=_statistics(table, drawn) if sealed else None,
-        sealed=sealed,
+        code_version="drawn",
     )
-
-
-def _statistics(table: list[Trajectory], drawn: list[DrawnTrajectory]) -> TrainingStatistics:
-    training = [d for d, t in zip(drawn, table, strict=True) if t.split == "train"]
-    changes = torch.cat([d.latents_FND.diff(dim=0).abs() for d in training])
-    return TrainingStatistics(
-        num_frames=sum(len(d.states_FA) for d in training),
-        states=_of_dimensions([d.states_FA for d in training]),
-        actions=_of_dimensions([d.actions_FA[:-1] for d in training]),
-        latent_slots=sum(t.num_slots for t in table if t.split == "train"),
-        latent_change_l1=float(changes.mean()),
-    )
-
-
-def _of_dimensions(parts: list[NDArray[Any]]) -> DimensionStatistics:
-    rows = np.concatenate(parts).astype(np.float64)
-    return DimensionStatistics(mean=tuple(rows.mean(axis=0).tolist()), std=tuple(rows.std(axis=0).tolist()))

@@ -1,14 +1,15 @@
 """One file that continues a run bit for bit, and that others can read without running any code in it."""
 
-import os
-import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from store_schema.atomic import PARTIAL_SUFFIX, sync_folder
+from store_schema.atomic import PARTIAL_SUFFIX, renamed_when_whole
+from store_schema.tensor_file import TensorFileError, read_tensor_file
 
 CHECKPOINT_FORMAT: Final = 1
 FORMAT_KEY: Final = "permafrost_checkpoint"
@@ -33,17 +34,17 @@ class Checkpoint:
     predictor: dict[str, Any]
     trained_on: dict[str, Any]
     code_version: str
+    library_versions: dict[str, str]
 
     def save(self, path: Path) -> None:
-        """Write atomically: at any moment `path` is the old checkpoint, or none, or this one."""
+        """Write atomically: at any moment `path` is the old checkpoint, or none, or this one.
+
+        Raises OSError that names the file, on a full disk with the bytes that are free.
+        """
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        with partial.open("wb") as file:
+        with renamed_when_whole(partial, path) as file, _torch_says_why():
             torch.save({FORMAT_KEY: CHECKPOINT_FORMAT, **content}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
 
     @classmethod
     def load(cls, path: Path) -> "Checkpoint":
@@ -55,7 +56,10 @@ class Checkpoint:
             )
         expected = {field.name for field in fields(cls)}
         if content.keys() != expected:
-            raise CheckpointError(f"{path.name} holds {sorted(content)}; expected {sorted(expected)}.")
+            raise CheckpointError(
+                f"{path.name} holds {sorted(map(str, content))}; expected {sorted(expected)}."
+            )
+        _ensure_types(path, content)
         return cls(**content)
 
 
@@ -65,9 +69,27 @@ def read_tensors(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     Raises CheckpointError.
     """
     try:
-        content = torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path.name} cannot be read as tensors and plain values: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path.name} holds a {type(content).__name__}; a checkpoint is a mapping.")
-    return content
+        return read_tensor_file(path, mapped=mapped)
+    except TensorFileError as error:
+        raise CheckpointError(f"{path.name} {error}") from error
+
+
+def _ensure_types(path: Path, content: dict[str, Any]) -> None:
+    kinds = {"step": int, "code_version": str}
+    for name, value in content.items():
+        kind = kinds.get(name, dict)
+        if not isinstance(value, kind):
+            raise CheckpointError(
+                f"{path.name} holds a {type(value).__name__} as '{name}'; expected {kind.__name__}."
+            )
+
+
+@contextmanager
+def _torch_says_why() -> Iterator[None]:
+    """Raise the file's own error, which torch.save hides behind an internal check ("unexpected pos")."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise

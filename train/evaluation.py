@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import Tensor
 
 from store_schema.store import Store
@@ -23,9 +24,11 @@ from train.clips import Clips
 from train.device import autocast, choose_device
 from train.held_out import HeldOutClips
 from train.objective import rollout
-from train.predictor import Predictor, PredictorConfig
+from train.predictor import Predictor
 from train.provenance import ensure_same
+from train.revisions import revision_to_train_on, revision_trained_on
 from train.run_folder import RunFolder, write_json
+from train.trained import trained_predictor
 
 HORIZONS: Final = (1, 2, 4, 8)
 CLIP_FRAMES: Final = max(HORIZONS) + 1
@@ -34,6 +37,40 @@ COPY_LAST_FRAME: Final = "copy_last_frame"
 ZERO_ACTION: Final = "zero_action"
 SHUFFLED_ACTION: Final = "shuffled_action"
 _L1: Final = "l1"
+
+
+class EvaluationError(Exception):
+    """evaluation.json of a run is not what `evaluate` writes."""
+
+
+class _MeasuredOn(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    checkpoint_step: int
+    num_starts: int
+    num_trajectories: int
+    store_uuid: str
+
+
+class _Evaluation(BaseModel):
+    """What is read of evaluation.json, here and by reports; the file holds more."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    horizons: list[int]
+    l1: list[float]
+    baselines: dict[str, list[float]]
+    measured_on: _MeasuredOn
+
+    @model_validator(mode="after")
+    def _ensure_one_error_a_horizon(self) -> Self:
+        lengths = {len(errors) for errors in (self.l1, *self.baselines.values())}
+        if lengths != {len(self.horizons)}:
+            raise ValueError(f"{len(self.horizons)} horizons have {sorted(lengths)} errors")
+        missing = {COPY_LAST_FRAME, ZERO_ACTION, SHUFFLED_ACTION} - self.baselines.keys()
+        if missing:
+            raise ValueError(f"there are no errors of {', '.join(sorted(missing))}")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,19 +126,25 @@ def open_loop_errors(predictor: Predictor, clips: Clips) -> dict[str, Tensor]:
     }
 
 
-def evaluate(run_path: Path, store_path: Path, *, device: str | None = None) -> dict[str, Any]:
+def evaluate(
+    run_path: Path, store_path: Path, *, store_revision: int | None = None, device: str | None = None
+) -> dict[str, Any]:
     """Measure the run's last checkpoint on every held-out start and write evaluation.json.
 
-    Raises RunNotFoundError, CheckpointError, HeldOutError, StoreError, and RunMismatchError where the store
-    was encoded otherwise than the one trained on.
+    store_revision: None takes the one trained on, or of another store the last that is sealed. Raises
+    RunNotFoundError, CheckpointError, HeldOutError, StoreError, and RunMismatchError where the store was
+    encoded otherwise than the one trained on.
     """
     folder = RunFolder(run_path)
     folder.ensure_trained()
     checkpoint, store = Checkpoint.load(folder.checkpoint), Store.open(store_path)
+    if store_revision is None:
+        store = revision_trained_on(store, checkpoint.trained_on)
+    else:
+        store = revision_to_train_on(store, store_revision)
     _ensure_same_latents(checkpoint, store)
     target = choose_device(device)
-    predictor = Predictor(PredictorConfig(**checkpoint.predictor)).to(target)
-    predictor.load_state_dict(checkpoint.model)
+    predictor = trained_predictor(checkpoint).to(target)
     clips = HeldOutClips.of(store, CLIP_FRAMES)
     errors = measure(predictor, clips, batch_clips=checkpoint.recipe["micro_batch_clips"], device=target)
     return write_evaluation(folder, errors, store, checkpoint.step)
@@ -117,6 +160,7 @@ def write_evaluation(folder: RunFolder, errors: Errors, store: Store, step: int)
         "num_trajectories": measured.pop("num_trajectories"),
         "num_starts": measured.pop("num_starts"),
         "store_uuid": store.attributes.uuid,
+        "store_revision": store.attributes.revision,
         "fingerprint_sha256": fingerprint.sha256(),
         "encoder": fingerprint.encoder.name,
         "clock": fingerprint.clock,
@@ -129,11 +173,24 @@ def write_evaluation(folder: RunFolder, errors: Errors, store: Store, step: int)
 
 
 def read_evaluation(folder: RunFolder, *, step: int) -> dict[str, Any] | None:
-    """Contents of evaluation.json where it was measured after `step` updates, else None."""
+    """Contents of evaluation.json where it was measured after `step` updates, else None.
+
+    Raises EvaluationError.
+    """
     if not folder.evaluation.is_file():
         return None
-    measured: dict[str, Any] = json.loads(folder.evaluation.read_bytes())
-    return measured if measured["measured_on"]["checkpoint_step"] == step else None
+    try:
+        content = folder.evaluation.read_bytes()
+        measured = _Evaluation.model_validate_json(content)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "the whole file"
+        raise EvaluationError(
+            f"{folder.evaluation} is not an evaluation: {place}: {problem['msg']}. "
+            f"Remove it; `permafrost evaluate {folder.path}` measures again."
+        ) from error
+    values: dict[str, Any] = json.loads(content)
+    return values if measured.measured_on.checkpoint_step == step else None
 
 
 def _ensure_same_latents(checkpoint: Checkpoint, store: Store) -> None:
@@ -143,7 +200,7 @@ def _ensure_same_latents(checkpoint: Checkpoint, store: Store) -> None:
         "encoder_weights_sha256": fingerprint.encoder.weights_sha256,
         "fingerprint_sha256": fingerprint.sha256(),
     }
-    of_run = {name: checkpoint.trained_on[name] for name in found}
+    of_run = {name: checkpoint.trained_on.get(name) for name in found}
     ensure_same(
         "store", of_run, found, "Point --store at a store built under the settings of the one trained on."
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from store_schema.atomic import write_atomically
+from store_schema.atomic import naming, write_atomically
 from train.run_folder import RunFolder
 
 
@@ -36,17 +36,21 @@ class MetricsLog:
 
     def sync(self) -> None:
         """Put all lines on the disk, so that no checkpoint is ahead of them."""
-        os.fsync(self.file.fileno())
-        self.tensorboard.flush()
+        with naming(Path(self.file.name)):
+            os.fsync(self.file.fileno())
+        with naming(Path(self.tensorboard.log_dir)):
+            self.tensorboard.flush()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        self.file.write(json.dumps(line, allow_nan=False) + "\n")
-        self.file.flush()
+        with naming(Path(self.file.name)):
+            self.file.write(json.dumps(line, allow_nan=False) + "\n")
+            self.file.flush()
 
     def _scalars(self, group: str, step: int, values: Mapping[str, float | str]) -> None:
-        for name, value in values.items():
-            if not isinstance(value, str):
-                self.tensorboard.add_scalar(f"{group}/{name}", value, step)
+        with naming(Path(self.tensorboard.log_dir)):
+            for name, value in values.items():
+                if not isinstance(value, str):
+                    self.tensorboard.add_scalar(f"{group}/{name}", value, step)
 
 
 @contextmanager

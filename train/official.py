@@ -7,19 +7,20 @@ moves tensors and never changes them.
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from store_schema.tensor_file import TensorFileError, read_tensor_file
 from train.predictor import Predictor, PredictorConfig
 
 StateDict = Mapping[str, torch.Tensor]
 
 _KEY = "predictor"
 _PREFIX = "module."
+_LISTED = 20
 
 
 class OfficialCheckpointError(Exception):
@@ -38,8 +39,12 @@ def load_official_predictor(path: Path, config: PredictorConfig) -> dict[str, to
     checkpoint = _read(path)
     if _KEY not in checkpoint:
         raise OfficialCheckpointError(
-            f"{path.name} has no key '{_KEY}'; it has {sorted(checkpoint)}. "
+            f"{path.name} has no key '{_KEY}'; it has {_some(list(map(repr, checkpoint)), ', ')}. "
             "The predictor is in vjepa2-ac-vitg.pt; the encoder files without 'ac' do not hold it."
+        )
+    if not isinstance(checkpoint[_KEY], dict):
+        raise OfficialCheckpointError(
+            f"{path.name} holds a {type(checkpoint[_KEY]).__name__} under '{_KEY}'; expected its tensors."
         )
     return from_official(checkpoint[_KEY], config)
 
@@ -51,7 +56,7 @@ def save_official_predictor(path: Path, state_dict: StateDict, config: Predictor
     configuration.
     """
     _ensure_absolute_head(config)
-    _ensure_same_tensors(state_dict, config)
+    ensure_same_tensors(state_dict, config)
     partial_path = path.with_name(path.name + ".partial")
     torch.save({_KEY: to_official(state_dict)}, partial_path)
     partial_path.replace(path)
@@ -59,8 +64,8 @@ def save_official_predictor(path: Path, state_dict: StateDict, config: Predictor
 
 def from_official(official: StateDict, config: PredictorConfig) -> dict[str, torch.Tensor]:
     """Official names to ours, checked against `Predictor(config)`; raises OfficialCheckpointError."""
-    state_dict = {name.removeprefix(_PREFIX): tensor for name, tensor in official.items()}
-    _ensure_same_tensors(state_dict, config)
+    state_dict = {str(name).removeprefix(_PREFIX): tensor for name, tensor in official.items()}
+    ensure_same_tensors(state_dict, config)
     return state_dict
 
 
@@ -71,16 +76,9 @@ def to_official(state_dict: StateDict) -> dict[str, torch.Tensor]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError) as error:
-        raise OfficialCheckpointError(
-            f"{path.name} is not a file of tensors saved by torch.save: {error}"
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise OfficialCheckpointError(
-            f"{path.name} holds a {type(checkpoint).__name__}, not a mapping with the key '{_KEY}'."
-        )
-    return checkpoint
+        return read_tensor_file(path, mapped=True)
+    except TensorFileError as error:
+        raise OfficialCheckpointError(f"{path.name} {error}") from error
 
 
 def _ensure_absolute_head(config: PredictorConfig) -> None:
@@ -91,14 +89,15 @@ def _ensure_absolute_head(config: PredictorConfig) -> None:
         )
 
 
-def _ensure_same_tensors(state_dict: StateDict, config: PredictorConfig) -> None:
+def ensure_same_tensors(state_dict: StateDict, config: PredictorConfig) -> None:
+    """Raise OfficialCheckpointError where a name, a shape or a dtype is not as in `Predictor(config)`."""
     with torch.device("meta"):
         expected = Predictor(config).state_dict()
     differences = list(_differences(state_dict, expected))
     if differences:
         raise OfficialCheckpointError(
             f"{len(differences)} tensors differ from a predictor of this configuration:\n  "
-            + "\n  ".join(differences)
+            + _some(differences, "\n  ")
             + "\nUse the preset that this checkpoint was trained with."
         )
 
@@ -113,5 +112,13 @@ def _differences(state_dict: StateDict, expected: StateDict) -> Iterator[str]:
             yield f"{name}: expected {_describe(expected[name])}, got {_describe(state_dict[name])}"
 
 
-def _describe(tensor: torch.Tensor) -> str:
+def _some(items: Sequence[str], separator: str) -> str:
+    """The first of them; a predictor of another size differs in hundreds of tensors."""
+    rest = len(items) - _LISTED
+    return separator.join([*items[:_LISTED], *([f"and {rest} more"] if rest > 0 else [])])
+
+
+def _describe(tensor: object) -> str:
+    if not isinstance(tensor, torch.Tensor):
+        return f"a {type(tensor).__name__}"
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

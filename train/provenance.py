@@ -1,15 +1,12 @@
 """What a run was trained on and by which code: written into every checkpoint and compared on resume."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import store_schema
 import train
+from store_schema.provenance import code_version
 from store_schema.store import Store
 from train.windows import WindowSampler
 
@@ -22,10 +19,12 @@ class RunMismatchError(Exception):
 class TrainedOn:
     """The data of a run. windows_sha256 differs as soon as other trajectories can be drawn from.
 
-    attribution: licence text of the source, which a trained model has to carry.
+    store_uuid, store_revision: the one revision of the store that was trained on, whatever was added since.
+    attribution, licence: whom to credit and the source's licence, which a trained model has to carry.
     """
 
     store_uuid: str
+    store_revision: int
     fingerprint_sha256: str
     encoder: str
     encoder_weights_sha256: str
@@ -36,6 +35,7 @@ class TrainedOn:
     num_windows: int
     windows_sha256: str
     attribution: str
+    licence: str
 
     @classmethod
     def of(cls, store: Store, sampler: WindowSampler) -> "TrainedOn":
@@ -43,6 +43,7 @@ class TrainedOn:
         fingerprint = store.attributes.fingerprint
         return cls(
             store_uuid=store.attributes.uuid,
+            store_revision=store.attributes.revision,
             fingerprint_sha256=fingerprint.sha256(),
             encoder=fingerprint.encoder.name,
             encoder_weights_sha256=fingerprint.encoder.weights_sha256,
@@ -53,6 +54,7 @@ class TrainedOn:
             num_windows=sampler.num_windows,
             windows_sha256=sampler.identity_sha256(),
             attribution=store.attributes.source.attribution,
+            licence=store.attributes.source.licence,
         )
 
 
@@ -70,11 +72,6 @@ def ensure_same(what: str, of_run: Mapping[str, Any], asked: Mapping[str, Any], 
         )
 
 
-@cache
-def code_version() -> str:
-    """Version of the package, and 12 digits of a hash over the sources that decide a training step."""
-    digest = hashlib.sha256()
-    for package in (store_schema, train):
-        for source in sorted(Path(package.__path__[0]).rglob("*.py")):
-            digest.update(f"{package.__name__}/{source.name}\0".encode() + source.read_bytes())
-    return f"{version('permafrost')}+{digest.hexdigest()[:12]}"
+def code_of_training() -> str:
+    """The product's version, and a hash over the sources that decide a training step."""
+    return code_version(store_schema, train)

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from store_schema.atomic import write_atomically
+from store_schema.locks import hold
 
 
 class RunNotFoundError(Exception):
@@ -48,6 +50,14 @@ class RunFolder:
     def store_pointer(self) -> Path:
         """Where on this machine the store lay; beside the checkpoint, which names no local path."""
         return self.path / "store_path.txt"
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep other processes from training the same run meanwhile. Raises StoreHeldError where one does."""
+        return hold(
+            self.path,
+            what=f"Run {self.path.name} is being trained",
+            remedy="Wait for it, stop it, or give this run another name.",
+        )
 
     def remember_store(self, store_path: Path) -> None:
         """Let later commands find the store without being told."""

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import torch
 
+from store_schema.provenance import library_versions
 from train.checkpoint import Checkpoint
 from train.initial_weights import load_initial_weights
 from train.predictor import Predictor
-from train.provenance import TrainedOn, code_version, ensure_same
+from train.provenance import TrainedOn, code_of_training, ensure_same
 from train.recipe import TrainRecipe
 from train.run_folder import RunFolder, write_json
+from train.trained import load_optimiser, load_weights
 
 _REMEDY = "Give the run another name, or use the settings it was started with."
 
@@ -34,7 +36,7 @@ class RunState:
         if self.folder.checkpoint.is_file():
             return self._resume()
         if init is not None:
-            self.predictor.load_state_dict(load_initial_weights(init, self.predictor.config))
+            load_weights(self.predictor, load_initial_weights(init, self.predictor.config))
         self._begin()
         return 0
 
@@ -44,7 +46,7 @@ class RunState:
 
     def _begin(self) -> None:
         described = self._checkpoint(step=0)
-        names = ("recipe", "predictor", "trained_on", "code_version")
+        names = ("recipe", "predictor", "trained_on", "code_version", "library_versions")
         write_json(self.folder.recipe, {name: getattr(described, name) for name in names})
         described.save(self.folder.checkpoint)
 
@@ -52,8 +54,8 @@ class RunState:
         checkpoint = Checkpoint.load(self.folder.checkpoint)
         ensure_same("recipe", checkpoint.recipe, self.recipe.to_json(), _REMEDY)
         ensure_same("data", checkpoint.trained_on, asdict(self.trained_on), _REMEDY)
-        self.predictor.load_state_dict(checkpoint.model)
-        self.optimiser.load_state_dict(checkpoint.optimiser)
+        load_weights(self.predictor, checkpoint.model)
+        load_optimiser(self.optimiser, checkpoint.optimiser)
         return checkpoint.step
 
     def _checkpoint(self, step: int) -> Checkpoint:
@@ -64,5 +66,6 @@ class RunState:
             recipe=self.recipe.to_json(),
             predictor=asdict(self.predictor.config),
             trained_on=asdict(self.trained_on),
-            code_version=code_version(),
+            code_version=code_of_training(),
+            library_versions=library_versions(),
         )

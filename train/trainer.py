@@ -20,6 +20,7 @@ from train.optimiser import build_adamw
 from train.predictor import Predictor
 from train.provenance import TrainedOn
 from train.recipe import TrainRecipe
+from train.revisions import revision_to_train_on, revision_trained_on, trained_on_of
 from train.run_folder import RunFolder
 from train.run_state import RunState
 from train.signals import stop_on_signal
@@ -50,32 +51,43 @@ def train(
     store_path: Path,
     run_path: Path,
     *,
+    store_revision: int | None = None,
     init: Path | None = None,
     device: str | None = None,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> TrainResult:
     """Train to the recipe's last step, evaluate, and leave everything in `run_path`; resumes by itself.
 
+    store_revision: None takes the one that the run was begun on, or for a new run the last that is sealed.
     init: an official predictor or a checkpoint of ours to start from. device: 'cpu', 'cuda', or None to
     choose. SIGTERM and SIGINT save and return. Raises RunMismatchError where the folder holds another run,
     NonFiniteLossError, HeldOutError, SubsetError, PresetShapeError, DeviceError, StoreError and what reading
     `init` raises.
     """
     recipe = replace(recipe, init_sha256=None if init is None else file_sha256(init))
-    store, target = Store.open(store_path), choose_device(device)
+    folder, target = RunFolder(run_path), choose_device(device)
+    store = _open_store(store_path, folder, store_revision)
     held_out = HeldOutClips.of(store, CLIP_FRAMES)
-    state = _prepare(recipe, store, RunFolder(run_path), target)
-    first_step = state.begin_or_resume(init)
-    evaluation = read_evaluation(state.folder, step=recipe.steps)
-    if evaluation is not None:
-        return TrainResult(
-            run_path=run_path, step=recipe.steps, total_steps=recipe.steps, evaluation=evaluation
-        )
-    state.folder.remember_store(store_path)
-    with open_log(state.folder, first_step) as log, stop_on_signal() as stop:
-        step = _loop(state, store, held_out, target, log, on_progress).run(first_step, stop)
-    evaluation = read_evaluation(state.folder, step=recipe.steps)
+    state = _prepare(recipe, store, folder, target)
+    with state.folder.hold():
+        first_step = state.begin_or_resume(init)
+        evaluation = read_evaluation(state.folder, step=recipe.steps)
+        if evaluation is not None:
+            return TrainResult(
+                run_path=run_path, step=recipe.steps, total_steps=recipe.steps, evaluation=evaluation
+            )
+        state.folder.remember_store(store_path)
+        with open_log(state.folder, first_step) as log, stop_on_signal() as stop:
+            step = _loop(state, store, held_out, target, log, on_progress).run(first_step, stop)
+        evaluation = read_evaluation(state.folder, step=recipe.steps)
     return TrainResult(run_path=run_path, step=step, total_steps=recipe.steps, evaluation=evaluation)
+
+
+def _open_store(path: Path, folder: RunFolder, revision: int | None) -> Store:
+    store = Store.open(path)
+    if revision is None and folder.checkpoint.is_file():
+        return revision_trained_on(store, trained_on_of(folder.checkpoint))
+    return revision_to_train_on(store, revision)
 
 
 def _prepare(recipe: TrainRecipe, store: Store, folder: RunFolder, device: torch.device) -> RunState:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 
 from featurize.demo_data.episode_folder import write_episode
+from featurize.sources.credit import ATTRIBUTION_FILE, LICENCE_FILE
 
 _SMALLEST_IMAGE_PX = 64
 
@@ -64,6 +65,12 @@ def write_demo_data(
         folders[episode] = folder
         if progress is not None:
             progress(len(folders), num_episodes)
+    (partial_out / ATTRIBUTION_FILE).write_text(
+        "Sample episodes drawn by `permafrost demo-data`; nobody to credit.\n"
+    )
+    (partial_out / LICENCE_FILE).write_text(
+        "CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/legalcode\n"
+    )
     partial_out.rename(out)
     return [out / folders[episode] for episode in range(num_episodes)]
 

@@ -1,6 +1,5 @@
 """Checkpoints as facebookresearch/vjepa2 publishes them (`vitl.pt` and its kin)."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -10,6 +9,7 @@ import torch
 
 from featurize.encoder.errors import CheckpointKeyError, CheckpointUnreadableError, WeightsUnavailableError
 from featurize.encoder.weights import EncoderWeights
+from store_schema.tensor_file import TensorFileError, read_tensor_file
 
 _PREFIXES = ("module.", "backbone.")
 # Upstream saves the sine table of an earlier variant along with the weights; RoPE has no use for it.
@@ -57,30 +57,26 @@ def cached_official(url: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise CheckpointUnreadableError(
-            f"{path} cannot be read as a PyTorch checkpoint: {str(error).splitlines()[0]} "
-            "It may be damaged or only partly downloaded; fetch it again."
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise CheckpointUnreadableError(
-            f"{path} holds a {type(checkpoint).__name__}; expected a dict of networks."
-        )
-    return checkpoint
+        return read_tensor_file(path, mapped=True)
+    except TensorFileError as error:
+        raise CheckpointUnreadableError(f"{path} {error}") from error
 
 
 def _networks(checkpoint: dict[str, Any]) -> str:
     names = [
         f"'{key}'" for key, value in checkpoint.items() if isinstance(value, dict) and "encoder" in str(key)
     ]
-    return ", ".join(names) or f"only {', '.join(map(str, list(checkpoint)[:8]))}"
+    return ", ".join(names) or f"only {', '.join(map(str, list(checkpoint)[:8])) or 'nothing'}"
 
 
 def _without_prefixes(network: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for key, tensor in network.items():
-        short = key
+        if not isinstance(tensor, torch.Tensor):
+            raise CheckpointUnreadableError(
+                f"{path} holds a {type(tensor).__name__} as {key!r}; expected tensors only."
+            )
+        short = str(key)
         for prefix in _PREFIXES:
             short = short.removeprefix(prefix)
         if short in tensors:

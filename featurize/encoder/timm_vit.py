@@ -3,11 +3,13 @@
 Shapes: F frames, C colours, H and W pixels, N tokens per frame, D encoder width.
 """
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.data.config import resolve_model_data_config
 from torch import nn
 
@@ -17,6 +19,14 @@ from featurize.encoder.errors import (
     WeightsUnavailableError,
 )
 from featurize.encoder.spec import TimmSpec
+from store_schema.tensor_file import ensure_uncompressed
+
+_LONGEST_REASON = 1000
+# What timm, torch, safetensors and pickle raise for a damaged file. TensorFileError is a ValueError.
+_TIMM_READ_ERRORS = (
+    *(OSError, RuntimeError, ValueError, KeyError, EOFError, AttributeError, TypeError),
+    *(pickle.UnpicklingError, SafetensorError),
+)
 
 
 class TimmPatchTokens(nn.Module):
@@ -84,19 +94,47 @@ def load_timm(timm_name: str, weights: Path | None) -> TimmPatchTokens:
         WeightsUnavailableError: no file given, none in the cache, no network or nothing published.
         CheckpointUnreadableError: the local file does not hold this model.
     """
-    overlay = {} if weights is None else {"file": str(weights)}
+    overlay = {} if weights is None else {"state_dict": _read(timm_name, weights)}
     try:
         model = _create(timm_name, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         if weights is not None:
             raise CheckpointUnreadableError(
-                f"{weights} does not fit timm model '{timm_name}': {error}"
+                f"{weights} does not fit timm model '{timm_name}': {str(error)[:_LONGEST_REASON]}"
             ) from error
         raise WeightsUnavailableError(
             f"The weights of timm model '{timm_name}' are neither in timm's cache nor reachable: {error}\n"
             "Go online once, or pass a local file with --weights PATH."
         ) from error
     return TimmPatchTokens(model)
+
+
+def _read(timm_name: str, weights: Path) -> dict[str, torch.Tensor]:
+    """A state dict as timm unwraps it, with no code of the file run, whatever this timm's default is."""
+    try:
+        ensure_uncompressed(weights)
+        state_dict = timm.models.load_state_dict(str(weights), weights_only=True)
+    except _TIMM_READ_ERRORS as error:
+        reason = str(error)[:_LONGEST_REASON] or type(error).__name__
+        if isinstance(error.__cause__ or error, pickle.UnpicklingError):  # torch and timm say how to trust it
+            reason = "it is no file of torch.save, or it holds objects that would run code when loaded."
+        raise CheckpointUnreadableError(f"{weights} cannot be read as tensors: {reason}") from error
+    if not state_dict or not all(isinstance(tensor, torch.Tensor) for tensor in state_dict.values()):
+        raise CheckpointUnreadableError(f"{weights} holds no state dict; expected tensors by name.")
+    _ensure_real(timm_name, weights, state_dict)
+    return state_dict  # type: ignore[no-any-return]
+
+
+def _ensure_real(timm_name: str, weights: Path, state_dict: dict[str, torch.Tensor]) -> None:
+    with torch.device("meta"):
+        wanted = _create(timm_name).state_dict()
+    real = {name for name, tensor in wanted.items() if tensor.is_floating_point()}
+    integers = [name for name in state_dict if name in real and not state_dict[name].is_floating_point()]
+    if integers:
+        raise CheckpointUnreadableError(
+            f"{weights} holds whole numbers in {len(integers)} tensors, the first is {integers[0]!r}; "
+            "expected the weights before any quantisation."
+        )
 
 
 def _create(timm_name: str, **options: Any) -> nn.Module:

@@ -27,15 +27,16 @@ def load_strictly(vit: nn.Module, weights: EncoderWeights, encoder: str) -> None
     """Fill `vit`, whose parameters may live on the meta device, with float32 copies of `weights`.
 
     Raises:
-        CheckpointMismatchError: a tensor is missing, unexpected or of another shape; `vit` is unchanged.
+        CheckpointMismatchError: a tensor is missing, unexpected, of another shape, or not of real numbers;
+            `vit` is unchanged.
     """
     wanted, given = vit.state_dict(), weights.tensors
     missing = sorted(wanted.keys() - given.keys())
     unexpected = sorted(given.keys() - wanted.keys())
     misshapen = [
-        f"{key} {list(given[key].shape)} instead of {list(wanted[key].shape)}"
+        f"{key} {_described(given[key])} instead of {list(wanted[key].shape)}"
         for key in sorted(wanted.keys() & given.keys())
-        if given[key].shape != wanted[key].shape
+        if given[key].shape != wanted[key].shape or not _is_real(given[key])
     ]
     if missing or unexpected or misshapen:
         raise CheckpointMismatchError(
@@ -46,6 +47,16 @@ def load_strictly(vit: nn.Module, weights: EncoderWeights, encoder: str) -> None
     vit.load_state_dict(copies, strict=True, assign=True)
     unused = ", ".join(weights.unused) or "none"
     _log.info("%s: %d tensors loaded; known and unused: %s", weights.origin, len(given), unused)
+
+
+def _is_real(tensor: torch.Tensor) -> bool:
+    """Whether it can become float32; integers are weights of a quantised network, with scales elsewhere."""
+    return tensor.is_floating_point() and tensor.layout is torch.strided
+
+
+def _described(tensor: torch.Tensor) -> str:
+    kind = "" if _is_real(tensor) else f" of {str(tensor.dtype).removeprefix('torch.')}"
+    return f"{list(tensor.shape)}{kind}"
 
 
 def weights_sha256(network: nn.Module) -> str:

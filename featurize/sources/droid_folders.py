@@ -28,13 +28,14 @@ class EpisodeListError(FeaturizeError):
 def walk_locations(root: Path) -> Iterator[str]:
     """Locations of all episode folders under `root`, in order of their names; links to folders are followed.
 
-    A folder that cannot be listed counts as an episode, so that it shows up among the rejects.
+    A folder that cannot be listed counts as an episode, so that it shows up among the rejects. A folder
+    without an episode that several links lead to is searched once, under its first name.
     """
     if not root.is_dir():
         raise SourceNotFoundError(
             f"Source {root} is no folder; point --source at the folder that holds the episodes."
         )
-    yield from _walk(root, root, ())
+    yield from _walk(root)
 
 
 def listed_locations(root: Path, episode_list: Path) -> Iterator[str]:
@@ -63,6 +64,19 @@ def metadata_names(folder: Path) -> list[str]:
     return [name for name in names if name.startswith(METADATA_PREFIX) and name.endswith(METADATA_SUFFIX)]
 
 
+def is_regular_file(path: Path) -> bool:
+    """Whether a file lies there; a path that cannot be looked up, such as one too long, holds none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def leads_outside(folder: Path, path: Path) -> bool:
+    """Whether `path`, or a link on its way, ends outside `folder`. A link in a circle ends where it lies."""
+    return not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def _lines(episode_list: Path) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers."""
     try:
@@ -72,26 +86,34 @@ def _lines(episode_list: Path) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _walk(root: Path, folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    try:
-        status, entries = folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        yield folder.relative_to(root).as_posix()
-        return
-    here = (status.st_dev, status.st_ino)
-    if here in ancestors:  # a link back up
-        return
-    if any(_marks_episode(entry) for entry in entries):
-        yield folder.relative_to(root).as_posix()
-        return
-    for entry in entries:
-        if entry.is_dir():
-            yield from _walk(root, folder / entry.name, (*ancestors, here))
+def _walk(root: Path) -> Iterator[str]:
+    # Neither recursive, since folders may lie deeper than Python's recursion goes, nor without a memory,
+    # since folders that link to each other give a path for every order of them.
+    waiting, searched = [root], set[tuple[int, int]]()
+    while waiting:
+        folder = waiting.pop()
+        try:
+            status, entries = folder.stat(), sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            yield folder.relative_to(root).as_posix()
+            continue
+        if any(_marks_episode(entry) for entry in entries):
+            yield folder.relative_to(root).as_posix()
+        elif (here := (status.st_dev, status.st_ino)) not in searched:
+            searched.add(here)
+            waiting.extend(folder / entry.name for entry in reversed(entries) if _is_folder(entry))
 
 
 def _marks_episode(entry: os.DirEntry[str]) -> bool:
     is_metadata = entry.name.startswith(METADATA_PREFIX) and entry.name.endswith(METADATA_SUFFIX)
-    return is_metadata or entry.name == ROWS_FILE or (entry.name == RECORDINGS_FOLDER and entry.is_dir())
+    return is_metadata or entry.name == ROWS_FILE or (entry.name == RECORDINGS_FOLDER and _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _relative(root: Path, line: str) -> str | None:

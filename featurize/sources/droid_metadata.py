@@ -6,14 +6,16 @@ MP4 failed.
 """
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from featurize.rejects import RejectReason, UnusableError
-from featurize.sources.droid_folders import metadata_names
+from featurize.sources.droid_folders import is_regular_file, leads_outside, metadata_names
 
 MP4_FOLDER = "recordings/MP4"
+# DROID's are 2 KB long.
+MAX_METADATA_BYTES: Final = 2**20
 
 # A NUL would make the operating system's calls fail, not find nothing.
 FilePath = Annotated[str, Field(pattern=r"^[^\x00]+$")]
@@ -52,7 +54,7 @@ def read_metadata(folder: Path) -> DroidMetadata:
             RejectReason.TWO_METADATA, f"expected one metadata_*.json, got {', '.join(names)}."
         )
     try:
-        return DroidMetadata.model_validate_json((folder / names[0]).read_bytes())
+        return DroidMetadata.model_validate_json(_read(folder, names[0]))
     except ValidationError as error:
         raise UnusableError(RejectReason.METADATA_INVALID, f"{names[0]}: {_faults(error)}.") from error
     except OSError as error:
@@ -74,16 +76,34 @@ def find_video(folder: Path, metadata: DroidMetadata, camera: str) -> Path:
         )
     path = folder / MP4_FOLDER / recorded.split(f"{MP4_FOLDER}/")[-1]
     climbs = PurePosixPath(recorded).is_absolute() or ".." in PurePosixPath(recorded).parts
-    if climbs or not path.resolve().is_relative_to(folder.resolve()):
+    if climbs or leads_outside(folder, path):
         raise UnusableError(
             RejectReason.VIDEO_OUTSIDE_EPISODE,
             f"{camera}_mp4_path {recorded!r} leaves the episode's folder; expected a file in {MP4_FOLDER}.",
         )
-    if not path.is_file():
+    if not is_regular_file(path):
         raise UnusableError(
             RejectReason.VIDEO_MISSING, f"expected the video {MP4_FOLDER}/{path.name}, got no such file."
         )
     return path
+
+
+def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if leads_outside(folder, path):
+        raise UnusableError(
+            RejectReason.FILE_OUTSIDE_EPISODE, f"{name} links to a file outside the episode's folder."
+        )
+    if path.exists() and not path.is_dir() and not path.is_file():  # reading a pipe would wait for ever
+        raise UnusableError(RejectReason.METADATA_INVALID, f"{name} is a pipe or a device; expected a file.")
+    with path.open("rb") as file:
+        content = file.read(MAX_METADATA_BYTES + 1)
+    if len(content) > MAX_METADATA_BYTES:
+        raise UnusableError(
+            RejectReason.METADATA_INVALID,
+            f"{name} has {path.stat().st_size} bytes; expected at most {MAX_METADATA_BYTES}.",
+        )
+    return content
 
 
 def _faults(error: ValidationError) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featurize.clock import MIN_CLIP_FRAMES, Clock, guaranteed_frames
-from featurize.rejects import RejectReason, UnusableError, rejecting
+from featurize.rejects import RejectReason, UnusableError, printable, rejecting
+from featurize.sources.credit import attribution_of, licence_of
 from featurize.sources.droid_folders import (
     METADATA_PREFIX,
     METADATA_SUFFIX,
@@ -35,10 +36,16 @@ class DroidRaw:
     episode_list: Path | None = None
 
     name = "droid_raw"
-    attribution = (
-        "DROID: A Large-Scale In-The-Wild Robot Manipulation Dataset, Khazatsky et al., 2024, "
-        "arXiv 2403.12945, droid-dataset.github.io, CC BY 4.0"
-    )
+
+    @property
+    def attribution(self) -> str:
+        """The collection's own, or DROID's; see `featurize.sources.credit`."""
+        return attribution_of(self.root)
+
+    @property
+    def licence(self) -> str:
+        """The same for the licence."""
+        return licence_of(self.root)
 
     def episodes(self) -> Iterator[EpisodeRef]:
         """Every episode folder, by location, or in the order of the list. A listed folder need not exist."""
@@ -51,16 +58,25 @@ class DroidRaw:
     def load(self, ref: EpisodeRef, cameras: Sequence[str], clock: Clock) -> Episode:
         """Read and check one episode; see `Source.load`. Raises EpisodeRejected."""
         with rejecting(ref.episode_id, "index"):
+            _ensure_text(ref.location)
             return _load(self.root / ref.location, ref, cameras, clock)
 
     def _episode_id(self, location: str) -> str:
-        """The uuid in the name of the metadata file; the location where there is not one such file."""
+        """The uuid in the name of the metadata file; the location where there is not one such name."""
         try:
             names = metadata_names(self.root / location)
         except OSError:
-            return location
+            return printable(location)
         uuids = [name.removeprefix(METADATA_PREFIX).removesuffix(METADATA_SUFFIX) for name in names]
-        return uuids[0] if len(uuids) == 1 else location
+        return printable((uuids[0] if len(uuids) == 1 else "") or location)
+
+
+def _ensure_text(location: str) -> None:
+    """The tables of a build are UTF-8, and a path that is not would not come back out of them."""
+    if printable(location) != location:
+        raise UnusableError(
+            RejectReason.FOLDER_UNREADABLE, f"the name of its folder {location} is not UTF-8; rename it."
+        )
 
 
 def _load(folder: Path, ref: EpisodeRef, cameras: Sequence[str], clock: Clock) -> Episode:

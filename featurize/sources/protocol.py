@@ -73,7 +73,11 @@ class Source(Protocol):
 
     @property
     def attribution(self) -> str:
-        """Whom to credit and under which licence; carried into the store."""
+        """Whom to credit; carried into the store."""
+
+    @property
+    def licence(self) -> str:
+        """The text of its licence; carried into the store."""
 
     def episodes(self) -> Iterator[EpisodeRef]:
         """Everything that looks like an episode, always in the same order."""

@@ -11,6 +11,9 @@ from featurize.clock import (
 )
 from featurize.rejects import RejectReason, UnusableError
 
+# Thirty years: nanoseconds since the first row must fit into 64 bits, twice over.
+LONGEST_SECONDS = 1e9
+
 
 def check_capture_times(capture_seconds_R: NDArray[np.float64] | None, clock: Clock, camera: str) -> None:
     """Raise UnusableError unless the times are finite, increase, and on `physical` leave no gap.
@@ -28,6 +31,7 @@ def check_capture_times(capture_seconds_R: NDArray[np.float64] | None, clock: Cl
             )
         return
     _check_finite(capture_seconds_R, camera)
+    _check_range(capture_seconds_R, camera)
     step_nanoseconds = np.diff(nanoseconds_since_first(capture_seconds_R))
     _check_increasing(step_nanoseconds, camera)
     if clock is Clock.PHYSICAL:
@@ -40,6 +44,17 @@ def _check_finite(capture_seconds_R: NDArray[np.float64], camera: str) -> None:
         raise UnusableError(
             RejectReason.TIMESTAMPS_NOT_FINITE,
             f"{camera} has NaN or infinite times at {bad_rows.size} rows, the first is {bad_rows[0]}.",
+        )
+
+
+def _check_range(capture_seconds_R: NDArray[np.float64], camera: str) -> None:
+    bad_rows = np.flatnonzero(np.abs(capture_seconds_R) > LONGEST_SECONDS)
+    if bad_rows.size:
+        row = int(bad_rows[0])
+        raise UnusableError(
+            RejectReason.TIMESTAMPS_GAP,
+            f"{camera} captured row {row} {capture_seconds_R[row]:.3g} s after row 0; "
+            f"expected at most {LONGEST_SECONDS:g} s.",
         )
 
 

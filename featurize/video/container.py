@@ -25,12 +25,17 @@ class VideoUnreadableError(UnusableError):
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream; raises `VideoUnreadableError`, from the body too."""
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        # Told the format, FFmpeg does not take a playlist for one, which may name any file or server.
+        with av.open(str(path), format="mp4", metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise VideoUnreadableError(f"{path.name} holds no video stream; expected one.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise VideoUnreadableError(f"{path.name} is coded in a way that FFmpeg does not know.")
             # One file is one task: a decoder that takes more threads takes them from its neighbours.
             stream.codec_context.thread_count = 1
             yield container, stream
     except av.FFmpegError as error:
         raise VideoUnreadableError(f"{path.name} cannot be read: {error.strerror}.") from error
+    except (ValueError, OverflowError, MemoryError) as error:  # PyAV's own, for sizes and formats it refuses
+        raise VideoUnreadableError(f"{path.name} cannot be read: {error}.") from error

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 from pydantic import ValidationError
 
-OUR_PACKAGES: Final = frozenset({"store_schema", "featurize", "train", "pipeline"})
+from pipeline.errors import OUR_PACKAGES
+from pipeline.sentences import sentence
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def exit_with_message() -> Iterator[None]:
         wrong = (f"{_place(e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors())
         _exit(f"{'; '.join(wrong)}.")
     except OSError as error:
-        _exit(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        _exit(sentence(error))
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in OUR_PACKAGES:
             raise

@@ -1,5 +1,6 @@
 """`featurize`: the whole flow, or one step of it."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,10 @@ class Step(StrEnum):
     FINALISE = "finalise"
 
 
+Mode = Step | Literal["all", "join", "repair"]
+"""What the command does: one step, the whole build, or something beside it."""
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("featurize")(featurize)
@@ -38,6 +43,13 @@ def featurize(
     slots: Annotated[
         str | None, typer.Option(help="With --step encode: only these slots, such as 3,7.")
     ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Encode slots of a store that another process is building.")
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Encode again the slots that `verify` finds damaged, and no others."),
+    ] = False,
     cameras: Annotated[
         str | None, typer.Option(help="left, right, wrist; several with commas. [left]")
     ] = None,
@@ -56,6 +68,9 @@ def featurize(
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Checkpoint: official .pt or Hugging Face .safetensors.")
+    ] = None,
+    statistics_from: Annotated[
+        Path | None, typer.Option(help="Quantise by the channel statistics of this store, to merge later.")
     ] = None,
     checkpoint_key: Annotated[
         str | None, typer.Option(help="Network in the .pt: target_encoder or encoder.")
@@ -85,6 +100,9 @@ def featurize(
     Run the same command again after a crash: it does only what is missing. Options left out continue a store
     as it was begun; [in brackets]: the default for a new one.
 
+    A finished store grows: episodes that --source lists beyond its own are appended, and no finished slot is
+    touched. Rejected episodes are looked at again by --step index alone, for when a file was mended.
+
     Example: `permafrost featurize --source data/demo --store data/demo.zarr`
     """
     given = {
@@ -101,53 +119,76 @@ def featurize(
     }
     if slots is not None and step is not Step.ENCODE:
         raise OptionError("--slots goes with --step encode.")
+    mode = _mode(step, join=join, repair=repair)
     places = {
         "store": store.absolute(),
         "source_root": source.absolute(),
         "episode_list": episode_list and episode_list.absolute(),
         "max_rejects": max_rejects,
+        "statistics_from": statistics_from and statistics_from.absolute(),
         "weights": weights and weights.absolute(),
         "attention": attention,
         "device": device,
     }
     on = {"num_workers": workers, "dask_address": dask_address}
-    outcome = _run(given, places, on, step, _parse_slots(slots))
-    emit(_facts(store, outcome), title=str(store), as_json=as_json)
+    outcome = _run(given, places, on, mode, _parse_slots(slots))
+    facts = asdict(outcome) if repair else _facts(store, outcome)
+    emit(facts, title=str(store), as_json=as_json)
 
 
 def _run(
     given: dict[str, Any],
     places: dict[str, Any],
     workers: dict[str, Any],
-    step: Step | None,
+    mode: Mode,
     slots: list[int] | None,
 ) -> Any:
     from featurize.encoder.registry import encoder_spec
     from featurize.recipe import Build, resolve_recipe
+    from pipeline.growth_sentences import FoundBefore, growth_sentences
     from pipeline.prefect_server import prefect_server
     from pipeline.workers import Workers
+    from store_schema.locks import hold_store
 
     # A wrong option is told at once, not after a server has started and a source has been indexed.
     build = Build(recipe=resolve_recipe(places["store"], given), **places)
     encoder_spec(build.recipe.encoder)
     chosen_workers = Workers(**workers)
-    with prefect_server() as address:
+    # Before the server starts, so that a second build by mistake is told at once.
+    held = nullcontext() if mode == "join" else hold_store(build.store)
+    with held, prefect_server() as address:
         from prefect import tags
 
         from pipeline import featurize_flow as flows
 
         say(f"Prefect API: {address}")
+        before = FoundBefore.at(build.store) if mode == "all" else None
         with tags("featurize", build.recipe.encoder):
-            return run_step(flows, build, chosen_workers, step, slots)
+            outcome = run_flow(flows, build, chosen_workers, mode, slots)
+    if before is not None:
+        for told in growth_sentences(build, before):
+            say(told)
+    return outcome
 
 
-def run_step(flows: Any, build: Any, workers: Any, step: Step | None, slots: list[int] | None) -> Any:
-    """Call the flow of one step, or of all; returns its report."""
-    if step is None:
-        return flows.featurize_flow(build, workers)
-    if step is Step.ENCODE:
-        return flows.encode_flow.with_options(task_runner=workers.task_runner())(build, slots)
-    return getattr(flows, f"{step}_flow")(build)
+def run_flow(flows: Any, build: Any, workers: Any, mode: Mode, slots: list[int] | None) -> Any:
+    """Call the flow of this name; returns its report."""
+    match mode:
+        case "all":
+            return flows.featurize_flow(build, workers)
+        case "join":
+            return flows.join_flow.with_options(task_runner=workers.task_runner())(build)
+        case Step.ENCODE:
+            return flows.encode_flow.with_options(task_runner=workers.task_runner())(build, slots)
+    return getattr(flows, f"{mode}_flow")(build)
+
+
+def _mode(step: Step | None, *, join: bool, repair: bool) -> Mode:
+    if join + repair + (step is not None) > 1:
+        raise OptionError("--step, --join and --repair are different things to do; give one of them.")
+    if step is not None:
+        return step
+    return "join" if join else "repair" if repair else "all"
 
 
 def _facts(store: Path, outcome: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")
@@ -23,9 +24,9 @@ def emit(facts: Mapping[str, Any], *, title: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts, sort_keys=False))
         return
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=Text(title), title_justify="left", show_header=False)
     for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _shown(value))
+        table.add_row(name.replace("_", " "), Text(_shown(value), overflow="fold"))
     Console().print(table)
 
 

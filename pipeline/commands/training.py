@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 TrainedStoreOption = Annotated[Path | None, typer.Option(help="Default: the store it was trained on.")]
 StoreOption = Annotated[Path, typer.Option(help="The feature store, made by `permafrost featurize`.")]
+RevisionOption = Annotated[
+    int | None, typer.Option(help="Of a store that has grown; default: the run's own, or the last finished.")
+]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run, such as runs/demo.")]
 DeviceOption = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPU if there is one.")
@@ -28,6 +31,7 @@ def register(app: typer.Typer) -> None:
 def train(
     store: StoreOption,
     run: Annotated[Path, typer.Option(help="Folder of the run; one with a checkpoint is resumed.")],
+    store_revision: RevisionOption = None,
     preset: Annotated[str, typer.Option(help="Predictor: demo, small or vjepa2-ac.")] = "small",
     head: Annotated[
         Literal["absolute", "residual"] | None,
@@ -86,14 +90,26 @@ def train(
         def on_progress(progress: "Progress") -> None:
             draw(progress.step, progress.total_steps)
 
-        result = train_run(recipe, store, run, init=init, device=device, on_progress=on_progress)
+        result = train_run(
+            recipe,
+            store,
+            run,
+            store_revision=store_revision,
+            init=init,
+            device=device,
+            on_progress=on_progress,
+        )
     say(result.outcome)
     if result.evaluation is not None:
         print_evaluation(result.evaluation, run, as_json=as_json)
 
 
 def evaluate(
-    run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None, as_json: JsonFlag = False
+    run: RunArgument,
+    store: TrainedStoreOption = None,
+    store_revision: RevisionOption = None,
+    device: DeviceOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """L1 of open-loop predictions on held-out episodes, beside its baselines, from the store alone.
 
@@ -103,7 +119,8 @@ def evaluate(
     from train.run_folder import RunFolder
 
     store = store or RunFolder(run).remembered_store()
-    print_evaluation(evaluate_run(run, store, device=device), run, as_json=as_json)
+    measured = evaluate_run(run, store, store_revision=store_revision, device=device)
+    print_evaluation(measured, run, as_json=as_json)
 
 
 def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None) -> None:

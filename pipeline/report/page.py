@@ -13,8 +13,9 @@ from pipeline.report import images
 from pipeline.report.curves import MAX_COLUMNS, draw_held_out, draw_losses
 from pipeline.report.horizons import HorizonTable, draw_horizons
 from pipeline.report.read_run import RunRecord
-from pipeline.report.strip import Strip, StripRow, Window, difference_colours
+from pipeline.report.strip import Strip, Window, difference_colours
 from pipeline.report.theme import DARK, LIGHT, Theme
+from pipeline.report.tiles import StripRow
 from pipeline.store_facts import store_facts
 from train.evaluation import COPY_LAST_FRAME, SHUFFLED_ACTION
 from train.predictor import PredictorConfig

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure, SubFigure
 from pipeline.report.curves import draw_losses
 from pipeline.report.horizons import HorizonTable, draw_horizons
 from pipeline.report.read_run import RunRecord
-from pipeline.report.strip import DIFFERENCE_COLOURS, Strip, StripRow, Window
+from pipeline.report.strip import DIFFERENCE_COLOURS, Strip, Window
 from pipeline.report.theme import FONT_SIZE, LIGHT
+from pipeline.report.tiles import draw_tiles
 
 MAX_WINDOWS: Final = 2
-_PICTURE_SIDE: Final = 0.94  # of a cell, the rest is the gap to the next
 
 
 def draw_picture(run: RunRecord, table: HorizonTable, strip: Strip) -> Figure:
@@ -38,22 +38,6 @@ def _draw_windows(figure: SubFigure, strip: Strip) -> None:
 
 
 def _draw_window(axes: Axes, strip: Strip, window: Window) -> None:
-    rows, num_frames = strip.rows(window), len(window.thumbnails)
-    for number, row in enumerate(rows):
-        _draw_row(axes, row, number, first_column=num_frames - len(row.pictures_FHWC))
-    axes.set(xlim=(0, num_frames), ylim=(len(rows), 0), aspect="equal")
-    middle = _PICTURE_SIDE / 2
-    seconds = [f"{frame * strip.frame_seconds:g}" for frame in range(num_frames)]
-    axes.set_xticks([frame + middle for frame in range(num_frames)], seconds)
-    axes.set_yticks([number + middle for number in range(len(rows))], [row.name for row in rows])
-    axes.tick_params(
-        length=0, labelsize=FONT_SIZE - 1, top=True, labeltop=True, bottom=False, labelbottom=False
-    )
+    seconds = [f"{frame * strip.frame_seconds:g}" for frame in range(len(window.thumbnails))]
+    draw_tiles(axes, strip.rows(window), seconds)
     axes.set_title("a held-out window, seconds ahead", fontsize=FONT_SIZE)
-    axes.spines[:].set_visible(False)
-
-
-def _draw_row(axes: Axes, row: StripRow, number: int, *, first_column: int) -> None:
-    for column, picture in enumerate(row.pictures_FHWC, start=first_column):
-        extent = (column, column + _PICTURE_SIDE, number + _PICTURE_SIDE, number)
-        axes.imshow(picture, extent=extent, interpolation="nearest")

@@ -18,6 +18,7 @@ from train.checkpoint import Checkpoint
 from train.evaluation import evaluate, read_evaluation
 from train.provenance import ensure_same
 from train.recipe import TrainRecipe
+from train.revisions import revision_trained_on
 from train.run_folder import RunFolder
 
 LOSSES: Final = ("teacher_forcing_loss", "rollout_loss")
@@ -106,7 +107,8 @@ def read_run(run_path: Path, store_path: Path, *, device: str | None) -> RunReco
     """
     folder = RunFolder(run_path)
     folder.ensure_trained()
-    checkpoint, store = Checkpoint.load(folder.checkpoint), Store.open(store_path)
+    checkpoint = Checkpoint.load(folder.checkpoint)
+    store = revision_trained_on(Store.open(store_path), checkpoint.trained_on)
     _ensure_trained_on(checkpoint, store)
     lines = list(read_lines(folder.metrics))
     updates = [line for line in lines if isinstance(line, Update) and line.step <= checkpoint.step]
@@ -150,7 +152,7 @@ def _ensure_trained_on(checkpoint: Checkpoint, store: Store) -> None:
         "fingerprint_sha256": fingerprint.sha256(),
         "encoder": fingerprint.encoder.name,
     }
-    of_run = {name: checkpoint.trained_on[name] for name in found}
+    of_run = {name: checkpoint.trained_on.get(name) for name in found}
     ensure_same("store", of_run, found, "Point --store at the store that the run was trained on.")
 
 

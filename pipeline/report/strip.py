@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.report.latent_colours import LatentColours
+from pipeline.report.tiles import StripRow
 from store_schema.reader import ClipReader
 from store_schema.store import Store
 from store_schema.tables import Trajectory
@@ -22,7 +23,7 @@ from train.device import autocast, choose_device
 from train.evaluation import CLIP_FRAMES
 from train.held_out import HeldOutClips
 from train.objective import rollout
-from train.predictor import Predictor, PredictorConfig
+from train.trained import trained_predictor
 
 MAX_WINDOWS: Final = 4
 DIFFERENCE_COLOURS: Final = "magma"
@@ -45,18 +46,6 @@ class Window:
     predicted: NDArray[np.uint8]
     error: NDArray[np.float64]
     copy_error: NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class StripRow:
-    """One line of pictures of a window, of its last F frames.
-
-    pictures_FHWC: uint8 RGB. means_F: mean error of each picture, None where colours are no scale.
-    """
-
-    name: str
-    pictures_FHWC: NDArray[np.uint8]
-    means_F: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,8 +115,7 @@ def _one_start_a_trajectory(clips: HeldOutClips) -> HeldOutClips:
 
 
 def _predict(checkpoint: Checkpoint, clips: Clips, device: torch.device) -> Tensor:
-    predictor = Predictor(PredictorConfig(**checkpoint.predictor)).to(device).eval()
-    predictor.load_state_dict(checkpoint.model)
+    predictor = trained_predictor(checkpoint).to(device).eval()
     with torch.no_grad(), autocast(device):
         return rollout(
             predictor, clips.latents_BTND[:-1, 0], clips.states_BTA[:-1, 0], clips.actions_BTA[:-1]

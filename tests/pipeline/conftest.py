@@ -16,6 +16,7 @@ from pipeline import cli, prefect_server
 from pipeline.workers import Workers
 
 from ..featurize.build.builds import write_source
+from .store_states import write_states
 
 
 class Threads(Workers):
@@ -89,3 +90,9 @@ def permafrost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         return int(ended.value.code or 0), output.out, output.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def store_states(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A store in every state, by the state's name; not to be changed."""
+    return write_states(tmp_path_factory.mktemp("states"), source)

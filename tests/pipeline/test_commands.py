@@ -11,11 +11,6 @@ from store_schema.store import Store
 
 from ..featurize.build.builds import build_at, build_store, prepare
 
-STATUS_KEYS = (
-    *("episodes", "trajectories", "frames", "planned_frames", "slots", "slots_done", "bytes_per_frame"),
-    *("rejects", "sealed", "fingerprint", "clock", "encoder"),
-)
-
 
 @pytest.fixture(scope="module")
 def finished(source, tmp_path_factory):
@@ -29,36 +24,6 @@ def half_done(source, tmp_path):
     build = prepare(build_at(tmp_path / "half.zarr", source))
     encode(build, encoder_of(build), [0, 3])
     return build
-
-
-def test_status_of_a_finished_store(permafrost, finished):
-    code, out, err = permafrost("status", finished.store, "--json")
-    status = json.loads(out)
-    assert (code, err, tuple(status)) == (0, "", STATUS_KEYS)
-    store = Store.open(finished.store)
-    assert status["episodes"] == status["trajectories"] == 6
-    assert status["frames"] == status["planned_frames"] == sum(t.num_frames for t in store.trajectories)
-    assert (status["slots"], status["slots_done"], status["sealed"]) == (7, 7, True)
-    assert status["bytes_per_frame"] == 16 * 96 + 16 * 2
-    assert status["rejects"] == {}
-    assert status["fingerprint"] == store.attributes.fingerprint.sha256()
-    assert (status["clock"], status["encoder"]) == ("physical", "vit-tiny-random")
-
-
-def test_status_of_a_store_that_is_being_built(permafrost, half_done):
-    """Slot 3 is the first of a trajectory of two, which therefore is not there yet."""
-    code, out, _ = permafrost("status", half_done.store, "--json")
-    status = json.loads(out)
-    assert (code, status["slots_done"], status["slots"], status["sealed"]) == (0, 2, 7, False)
-    assert (status["episodes"], status["trajectories"]) == (1, 1)
-    assert status["frames"] < status["planned_frames"]
-
-
-def test_status_for_people_is_a_table(permafrost, finished):
-    code, out, err = permafrost("status", finished.store)
-    assert (code, err) == (0, "")
-    assert "bytes per frame" in out
-    assert "1,568" in out
 
 
 @pytest.mark.parametrize(
@@ -103,7 +68,7 @@ def test_demo_data_writes_episodes_of_the_size_asked_for(permafrost, tmp_path):
     [
         (
             ["status", "nowhere.zarr"],
-            "There is no feature store at nowhere.zarr; `permafrost featurize` makes one.",
+            "nowhere.zarr does not exist; `permafrost featurize --source ... --store nowhere.zarr` makes",
         ),
         (
             ["verify", "nowhere.zarr"],
@@ -158,7 +123,7 @@ def test_a_slip_of_ours_keeps_its_traceback(permafrost, finished, monkeypatch):
     def slip(_):
         raise KeyError("ours")
 
-    monkeypatch.setattr("pipeline.store_facts.store_facts", slip)
+    monkeypatch.setattr("pipeline.store_accounts.store_facts", slip)
     with pytest.raises(KeyError, match="ours"):
         permafrost("status", finished.store)
 
@@ -170,7 +135,7 @@ def test_errors_of_the_operating_system_are_told_in_one_line(permafrost, finishe
     def fail(_):
         raise error
 
-    monkeypatch.setattr("pipeline.store_facts.store_facts", fail)
+    monkeypatch.setattr("pipeline.store_accounts.store_facts", fail)
     code, _, err = permafrost("status", finished.store)
     assert (code, error.strerror in err, len(err.splitlines())) == (1, True, 1)
 

@@ -7,7 +7,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from featurize.encode import encode
+from featurize.encode import encode, encode_unclaimed
 from featurize.encoders import encoder_of
 from featurize.errors import StepOrderError, TooManyRejectsError
 from featurize.index import index
@@ -77,10 +77,10 @@ def test_a_failing_batch_fails_the_flow_by_its_slots_and_a_rerun_does_only_these
     def run_out_of_memory(build, encoder, slots):
         if 9 in slots:
             raise MemoryError("no memory left")
-        return encode(build, encoder, slots)
+        return encode_unclaimed(build, encoder, slots)
 
     with monkeypatch.context() as patched:
-        patched.setattr(flows, "encode", run_out_of_memory)
+        patched.setattr(flows, "encode_unclaimed", run_out_of_memory)
         patched.setattr(flows, "encode_batch", flows.encode_batch.with_options(retries=0))
         with pytest.raises(
             SlotsFailedError,
@@ -105,9 +105,9 @@ def test_a_batch_that_fails_once_is_retried(prepared_build, monkeypatch):
         calls.append(slots)
         if len(calls) == 1:
             raise OSError("the disk was away for a moment")
-        return encode(build, encoder, slots)
+        return encode_unclaimed(build, encoder, slots)
 
-    monkeypatch.setattr(flows, "encode", fail_once)
+    monkeypatch.setattr(flows, "encode_unclaimed", fail_once)
     monkeypatch.setattr(flows, "encode_batch", flows.encode_batch.with_options(retry_delay_seconds=0))
     assert in_threads(flows.encode_flow)(prepared_build, [3, 7]) == 2
     assert calls == [[3, 7], [3, 7]]

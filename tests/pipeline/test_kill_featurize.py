@@ -7,8 +7,9 @@ import time
 
 import psutil
 
-from store_schema.integrity import digest, verify_hashes
+from store_schema.integrity import digest
 from store_schema.store import Store
+from store_schema.verify import verify_hashes
 
 from ..featurize.build.builds import build_at, build_store
 from .conftest import Threads
@@ -60,7 +61,7 @@ def test_a_killed_command_leaves_no_process_behind_and_is_finished_by_running_it
     written = latents_on_disk(store, Store.open(store).ledger)
     assert 2 <= len(after_first) < len(after_second) < NUM_SLOTS
     assert after_first.items() <= after_second.items()
-    assert list(verify_hashes(Store.open(store))) == []
+    assert list(verify_hashes(store)) == []
 
     # Then left alone, in this process.
     monkeypatch.setattr("pipeline.workers.Workers", Threads)

@@ -41,7 +41,7 @@ def test_attributes_come_back_as_they_were_written(attributes: dict[str, Any]) -
         ("fingerprint.encoder.wdith", 8, "fingerprint.encoder.wdith: Extra inputs are not permitted"),
         ("fingerprint.quantisation", "int4", "fingerprint.quantisation: Input should be 'int8' or 'float16'"),
         ("fingerprint.frame_rate_hz", "often", "fingerprint.frame_rate_hz: Input should be a valid number"),
-        ("source.licence", "MIT", "source.licence: Extra inputs are not permitted"),
+        ("source.license", "MIT", "source.license: Extra inputs are not permitted"),
         ("statistics", None, "all: Value error, a sealed store has 'statistics'"),
     ],
 )

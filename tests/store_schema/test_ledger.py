@@ -10,9 +10,11 @@ import pytest
 import xxhash
 
 from store_schema import atomic, ledger
+from store_schema.attributes import canonical_sha256
 from store_schema.errors import SchemaError
 from store_schema.format import LEDGER_FOLDER, LEDGER_TABLE
-from store_schema.ledger import LEDGER_SCHEMA, LedgerRow, SlotFile
+from store_schema.ledger import LEDGER_SCHEMA
+from store_schema.ledger_row import LedgerRow, SlotFile, frame_hashes
 
 
 def written_row(slot: int, **changes: object) -> LedgerRow:
@@ -178,18 +180,36 @@ def test_a_later_row_of_a_slot_stands_before_the_sealed_one(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "change",
     [
-        lambda fields: "not json",
-        lambda fields: json.dumps([]),
-        lambda fields: json.dumps(fields | {"sloth": 1}),
-        lambda fields: json.dumps({name: value for name, value in fields.items() if name != "files"}),
-        lambda fields: json.dumps(fields | {"status": "writen"}),
-        lambda fields: json.dumps(fields | {"frame_xxh3": "00"}),
+        lambda fields: fields | {"sloth": 1},
+        lambda fields: {name: value for name, value in fields.items() if name != "files"},
+        lambda fields: fields | {"status": "writen"},
+        lambda fields: fields | {"frame_xxh3": "00"},
+    ],
+)
+def test_a_wrong_row_is_refused_and_named(tmp_path: Path, change) -> None:
+    record_all(tmp_path)
+    path = tmp_path / LEDGER_FOLDER / "00000000.json"
+    fields = change(json.loads(path.read_text())["row"])
+    path.write_text(json.dumps({"row": fields, "sha256": canonical_sha256(fields)}))
+    with pytest.raises(SchemaError, match=r"Ledger row 00000000.json cannot be read: .*Delete it to redo"):
+        ledger.read_ledger(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "not json",
+        lambda text: "[]",
+        lambda text: text.replace('"num_frames": 2', '"num_frames": 1'),
+        lambda text: text.replace('"sha256": "', '"sha256": "0', 1),
     ],
 )
 def test_a_damaged_row_is_refused_and_named(tmp_path: Path, change) -> None:
     record_all(tmp_path)
     path = tmp_path / LEDGER_FOLDER / "00000000.json"
-    path.write_text(change(json.loads(path.read_text())))
+    changed = change(path.read_text())
+    assert changed != path.read_text()
+    path.write_text(changed)
     with pytest.raises(SchemaError, match=r"Ledger row 00000000.json cannot be read: .*Delete it to redo"):
         ledger.read_ledger(tmp_path)
 
@@ -236,6 +256,6 @@ def test_frame_hashes_cover_latent_scale_state_and_action_in_that_order() -> Non
     expected = [
         xxhash.xxh3_64_digest(b"".join(frames[name][t].tobytes() for name in order)) for t in range(3)
     ]
-    hashes = ledger.frame_hashes(frames)
+    hashes = frame_hashes(frames)
     assert hashes == b"".join(expected)
     assert written_row(0, num_frames=3, frame_xxh3=hashes).hash_of(1) == expected[1]

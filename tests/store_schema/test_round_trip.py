@@ -9,10 +9,11 @@ import tensorstore
 import zarr
 from numpy.typing import NDArray
 
-from store_schema import ledger
 from store_schema.array_readers import TensorstoreReader
 from store_schema.format import SLOT_FRAMES, Quantisation
 from store_schema.layout import FrameArrays, slot_path
+from store_schema.ledger import merge
+from store_schema.ledger_row import HASHED_ARRAYS
 from store_schema.reader import ClipReader
 from store_schema.slot_writer import SlotWriter
 from store_schema.store import Store
@@ -43,7 +44,7 @@ def hard_store(
         part["latents"][black] = 0
     for slot, part in enumerate(parts):
         writer_of(path).write(slot, "episode-0", part)
-    ledger.merge(path)
+    merge(path)
     return path, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -129,7 +130,7 @@ def test_damage_is_looked_for_where_latents_scales_states_and_actions_are_read_t
 ) -> None:
     path, written = hard_store
     store = Store.open(path)
-    names = [name for name in ledger.HASHED_ARRAYS if name in store.specs]
+    names = [name for name in HASHED_ARRAYS if name in store.specs]
     out = {name: np.zeros_like(written[name]) for name in names}
     ClipReader.open(store).read_arrays(0, out)
     assert all(out[name].tobytes() == written[name].tobytes() for name in names)

@@ -11,7 +11,7 @@ from store_schema import ledger
 from store_schema.errors import SchemaError
 from store_schema.format import TRAJECTORIES_TABLE
 from store_schema.layout import write_attributes
-from store_schema.ledger import SlotFile
+from store_schema.ledger_row import SlotFile
 from store_schema.store import Store, address_to_slot
 from store_schema.tables import TRAJECTORY_SCHEMA, Trajectory, write_table
 
@@ -104,7 +104,7 @@ def test_slots_of_another_fingerprint_are_refused(unsealed_store: Path) -> None:
     row = Store.open(unsealed_store).ledger[1]
     ledger.record(unsealed_store, replace(row, fingerprint_sha256="f" * 64))
     with pytest.raises(
-        SchemaError, match=r"Slots \[1\] were written under another fingerprint than the store's"
+        SchemaError, match=r"Slot 1 was written under another fingerprint than the store's"
     ):
         Store.open(unsealed_store)
 
@@ -165,7 +165,9 @@ def test_trajectories_out_of_order_are_refused(unsealed_store: Path) -> None:
 
 def test_a_store_without_its_table_of_trajectories_is_refused(int8_store: Path) -> None:
     (int8_store / TRAJECTORIES_TABLE).unlink()
-    with pytest.raises(SchemaError, match=r"Table trajectories.parquet cannot be read"):
+    with pytest.raises(
+        SchemaError, match=r"trajectories.parquet differs from what was sealed: its SHA-256 is None"
+    ):
         Store.open(int8_store)
 
 

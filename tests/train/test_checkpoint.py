@@ -26,6 +26,7 @@ def checkpoint_of(predictor: Predictor) -> Checkpoint:
         predictor=asdict(predictor.config),
         trained_on={"store_uuid": "u"},
         code_version="1",
+        library_versions={"torch": "2"},
     )
 
 
@@ -84,7 +85,7 @@ def test_a_truncated_file_is_refused(tmp_path):
         ({"predictor": {}}, "not a Permafrost checkpoint of format 1"),
         ({"permafrost_checkpoint": 2}, "not a Permafrost checkpoint of format 1"),
         ({"permafrost_checkpoint": 1, "step": 1}, r"holds \['step'\]; expected \['code_version'"),
-        ([1], "holds a list; a checkpoint is a mapping"),
+        ([1], "holds a list; expected a mapping"),
     ],
 )
 def test_another_file_is_refused(tmp_path, content, message):

@@ -10,11 +10,19 @@ from store_schema.quantisation import dequantise
 from store_schema.store import Store
 from train.assembly import predictor_config
 from train.clips import Clips
-from train.evaluation import CLIP_FRAMES, HORIZONS, evaluate, measure, open_loop_errors
+from train.evaluation import (
+    CLIP_FRAMES,
+    HORIZONS,
+    EvaluationError,
+    evaluate,
+    measure,
+    open_loop_errors,
+    read_evaluation,
+)
 from train.held_out import HeldOutClips, HeldOutError
 from train.predictor import Predictor
 from train.provenance import RunMismatchError
-from train.run_folder import RunNotFoundError
+from train.run_folder import RunFolder, RunNotFoundError
 from train.trainer import train
 
 CPU = torch.device("cpu")
@@ -167,3 +175,20 @@ def test_evaluate_needs_a_checkpoint(trained_run, tiny_store, tmp_path):
     (tmp_path / "run" / "checkpoint.pt").unlink()
     with pytest.raises(RunNotFoundError, match=r"There is no checkpoint in .*`permafrost train` writes one"):
         evaluate(tmp_path / "run", tiny_store)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda text: text[:50], "the whole file: Invalid JSON"),
+        (lambda text: "[]", "the whole file: Input should be an object"),
+        (lambda text: text.replace('"horizons"', '"horizon"'), "horizons: Field required"),
+        (lambda text: text.replace('"checkpoint_step": 2', '"checkpoint_step": "2"'), "checkpoint_step: Input"),
+        (lambda text: text.replace("copy_last_frame", "copy"), "there are no errors of copy_last_frame"),
+    ],
+)
+def test_a_broken_evaluation_file_says_how_to_measure_again(trained_run, tmp_path, change, problem):
+    (tmp_path / "evaluation.json").write_text(change((trained_run / "evaluation.json").read_text()))
+    message = rf"evaluation\.json is not an evaluation: .*{problem}.*Remove it; `permafrost evaluate .*` measures"
+    with pytest.raises(EvaluationError, match=message):
+        read_evaluation(RunFolder(tmp_path), step=2)

@@ -10,7 +10,7 @@ from store_schema.store import Store
 from train.checkpoint import Checkpoint
 from train.device import DeviceError, choose_device
 from train.metrics import read_metrics
-from train.provenance import RunMismatchError, code_version
+from train.provenance import RunMismatchError, code_of_training
 from train.trainer import train
 from train.update import NonFiniteLossError
 
@@ -32,7 +32,9 @@ def test_a_run_leaves_everything_in_its_folder(finished, tiny_store, tiny_recipe
     assert described["recipe"] == tiny_recipe().to_json()
     assert described["trained_on"]["store_uuid"] == Store.open(tiny_store).attributes.uuid
     assert described["trained_on"]["attribution"] == "Drawn for the tests."
-    assert described["code_version"] == code_version()
+    assert described["trained_on"]["licence"] == "No rights reserved."
+    assert described["library_versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert described["code_version"] == code_of_training()
     assert result.evaluation == json.loads((result.run_path / "evaluation.json").read_text())
     assert any((result.run_path / "tensorboard").iterdir())
     assert result.outcome == f"Finished all 6 steps; the results are in {result.run_path}."

@@ -20,10 +20,10 @@ def own(source, tmp_path, encoder):
 
 
 def latents_of(build, encoder, trajectories):
-    loader = TrajectoryLoader(build, trajectories)
-    return torch.cat(
-        [encoder.encode(loader.load(t, np.arange(t.num_frames)).pixels_FCHW) for t in trajectories]
-    )
+    with TrajectoryLoader(build, trajectories) as loader:
+        return torch.cat(
+            [encoder.encode(loader.load(t, np.arange(t.num_frames)).pixels_FCHW) for t in trajectories]
+        )
 
 
 def test_statistics_are_mean_and_deviation_over_all_training_frames(own, encoder):
@@ -65,6 +65,12 @@ class CountedFrames:
 
     def __init__(self, build, trajectories):
         self.trajectories = trajectories
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
 
     def load(self, trajectory, steps):
         assert len(set(steps.tolist())) == len(steps)

@@ -123,7 +123,7 @@ def test_rejects_a_file_that_is_no_checkpoint(pretraining_spec, tmp_path):
 
 def test_rejects_a_checkpoint_that_is_no_dictionary(pretraining_spec, tmp_path):
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    with pytest.raises(CheckpointUnreadableError, match="holds a Tensor; expected a dict of networks"):
+    with pytest.raises(CheckpointUnreadableError, match="holds a Tensor; expected a mapping"):
         load_encoder(pretraining_spec, weights=tmp_path / "tensor.pt")
 
 

@@ -1,5 +1,6 @@
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from featurize.sources.droid_folders import (
     EpisodeListError,
     SourceNotFoundError,
+    is_regular_file,
     listed_locations,
     walk_locations,
 )
@@ -108,3 +110,39 @@ def test_a_list_may_not_name_an_episode_twice(tmp_path):
 def test_a_missing_list_is_named(tmp_path):
     with pytest.raises(EpisodeListError, match=r"Episode list .*none.txt cannot be read: .*No such file"):
         list(listed_locations(tmp_path, tmp_path / "none.txt"))
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path):
+    touch(tmp_path / "a/trajectory.h5")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "a/recordings").symlink_to(tmp_path / "a/recordings")
+    assert list(walk_locations(tmp_path)) == ["a"]
+
+
+def test_folders_that_link_to_each_other_are_searched_once(tmp_path):
+    """Ten of them have ten million paths."""
+    names = [f"web-{number}" for number in range(10)]
+    touch(*(tmp_path / name / "file" for name in names), tmp_path / "web-9/episode/trajectory.h5")
+    for name in names:
+        for other in names:
+            (tmp_path / name / other).symlink_to(tmp_path / other)
+    (location,) = walk_locations(tmp_path)
+    assert location.endswith("/episode")
+
+
+def test_an_episode_may_lie_deeper_than_python_recurses(tmp_path):
+    here, depth = os.open(tmp_path, os.O_RDONLY), 1100
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        above, here = here, os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.mkdir("recordings", dir_fd=here)
+    os.close(here)
+    assert list(walk_locations(tmp_path)) == ["/".join(["d"] * depth)]
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # deeper than shutil can remove
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "y"])
+def test_a_path_that_cannot_be_looked_up_is_no_file(tmp_path, name):
+    (tmp_path / "y").symlink_to(tmp_path / "y")
+    assert not is_regular_file(tmp_path / name)

@@ -146,6 +146,7 @@ def test_a_source_can_be_sent_to_a_worker(tmp_path, make_episode):
     assert source.load(next(source.episodes()), ["left"], Clock.PHYSICAL).ref.episode_id == UUID
 
 
-def test_the_attribution_names_authors_and_licence():
-    assert "Khazatsky et al." in DroidRaw.attribution
-    assert "CC BY 4.0" in DroidRaw.attribution
+def test_the_attribution_names_authors_and_licence(tmp_path):
+    assert "Khazatsky et al." in DroidRaw(tmp_path).attribution
+    assert "CC BY 4.0" in DroidRaw(tmp_path).attribution
+    assert "creativecommons.org/licenses/by/4.0" in DroidRaw(tmp_path).licence

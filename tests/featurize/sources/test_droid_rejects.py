@@ -1,5 +1,6 @@
 """One test a fault: an episode is damaged in one way, and rejected for just that."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -76,6 +77,54 @@ def shift(first_row, milliseconds):
     return do
 
 
+def pipe_for_metadata(folder):
+    path = folder.metadata
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_file_outside(name):
+    def do(folder):
+        file = getattr(folder, name)
+        file.symlink_to(file.rename(folder.path.parent / f"elsewhere{file.suffix}"))
+
+    return do
+
+
+def put(key, create):
+    """Let `create(file)` put something else into the place of a data set."""
+
+    def do(folder):
+        with h5py.File(folder.rows, "r+") as file:
+            del file[key]
+            create(file)
+
+    return do
+
+
+def claim_terabytes(file):
+    file.create_dataset(POSE, (10**12, 6), "f8", chunks=(16, 6))
+
+
+def take_from_a_raw_file(file):
+    file.create_dataset(GRIPPER, (NUM_ROWS,), "f8", external=[("/dev/zero", 0, NUM_ROWS * 8)])
+
+
+def show_another_file(file):
+    layout = h5py.VirtualLayout((NUM_ROWS,), "f8")
+    layout[:] = h5py.VirtualSource("other.h5", "gripper", (NUM_ROWS,))
+    file.create_virtual_dataset(GRIPPER, layout)
+
+
+def link_to_another_file(file):
+    file[GRIPPER] = h5py.ExternalLink("/elsewhere/trajectory.h5", GRIPPER)
+
+
+def link_in_a_circle(file):
+    file[GRIPPER] = h5py.SoftLink("/circle")
+    file["circle"] = h5py.SoftLink(f"/{GRIPPER}")
+
+
 def quicken(folder):
     folder.replace_rows(capture_key(), np.rint(np.arange(NUM_ROWS) * 3999 / (NUM_ROWS - 1)).astype(np.int64))
 
@@ -115,6 +164,66 @@ DAMAGES = {
         RejectReason.METADATA_INVALID,
         r"metadata_x.json cannot be read: Is a directory",
         lambda folder: (folder.metadata.unlink(), (folder.path / "metadata_x.json").mkdir()),
+    ),
+    "metadata that is a pipe": Damage(
+        RejectReason.METADATA_INVALID,
+        r"metadata_AUTOLab.*json is a pipe or a device; expected a file\.",
+        pipe_for_metadata,
+    ),
+    "metadata linked from outside": Damage(
+        RejectReason.FILE_OUTSIDE_EPISODE,
+        r"metadata_AUTOLab.*json links to a file outside the episode's folder\.",
+        link_file_outside("metadata"),
+    ),
+    "two megabytes of metadata": Damage(
+        RejectReason.METADATA_INVALID,
+        r"metadata_AUTOLab.*json has 2\d{6} bytes; expected at most 1048576\.",
+        lambda folder: folder.edit_metadata(notes="x" * 2**21),
+    ),
+    "a task of a hundred thousand words": Damage(
+        RejectReason.METADATA_INVALID,
+        r"lab: Input should be a valid string, got \[.{900}.*\.\.\. and \d+ more characters$",
+        lambda folder: folder.edit_metadata(lab=["word"] * 100_000),
+    ),
+    "h5 linked from outside": Damage(
+        RejectReason.FILE_OUTSIDE_EPISODE,
+        r"trajectory\.h5 links to a file outside the episode's folder\.",
+        link_file_outside("rows"),
+    ),
+    "terabytes of rows by claim": Damage(
+        RejectReason.H5_MALFORMED,
+        rf"trajectory\.h5 claims 1000000000000 rows in /{POSE}; expected at most 1000000\.",
+        put(POSE, claim_terabytes),
+    ),
+    "rows in a raw file": Damage(
+        RejectReason.H5_MALFORMED,
+        rf"holds {GRIPPER} in another file; expected the values themselves\.",
+        put(GRIPPER, take_from_a_raw_file),
+    ),
+    "rows shown from another file": Damage(
+        RejectReason.H5_MALFORMED,
+        rf"holds {GRIPPER} in another file; expected the values themselves\.",
+        put(GRIPPER, show_another_file),
+    ),
+    "a link into another file": Damage(
+        RejectReason.H5_MALFORMED,
+        rf"holds a ExternalLink at 'gripper_position' on the way to {GRIPPER}; expected the values",
+        put(GRIPPER, link_to_another_file),
+    ),
+    "links in a circle": Damage(
+        RejectReason.H5_MALFORMED,
+        rf"holds a SoftLink at 'gripper_position' on the way to {GRIPPER}; expected the values",
+        put(GRIPPER, link_in_a_circle),
+    ),
+    "a state that float32 does not hold": Damage(
+        RejectReason.STATES_NOT_FINITE,
+        r"NaN or infinite states in 1 rows, the first is 8\. Numbers beyond 1\.7e\+38 count as infinite\.",
+        edit(POSE, ((8, 0), 1e39)),
+    ),
+    "an infinite camera pose": Damage(
+        RejectReason.H5_MALFORMED,
+        rf"holds infinite numbers in /observation/camera_extrinsics/{LEFT}_left",
+        edit(f"observation/camera_extrinsics/{LEFT}_left", ((8, 0), 1e39)),
     ),
     "no h5": Damage(
         RejectReason.H5_MISSING,
@@ -196,6 +305,16 @@ DAMAGES = {
         rf"left_mp4_path '/elsewhere/recordings/MP4/{LEFT}.mp4' leaves",
         lambda folder: folder.edit_metadata(left_mp4_path=f"/elsewhere/recordings/MP4/{LEFT}.mp4"),
     ),
+    "video path longer than a name may be": Damage(
+        RejectReason.VIDEO_MISSING,
+        r"expected the video recordings/MP4/x+\.mp4, got no such file",
+        lambda folder: folder.edit_metadata(left_mp4_path=f"recordings/MP4/{'x' * 300}.mp4"),
+    ),
+    "video linked to itself": Damage(
+        RejectReason.VIDEO_MISSING,
+        rf"expected the video recordings/MP4/{LEFT}.mp4, got no such file",
+        lambda folder: (folder.video.unlink(), folder.video.symlink_to(folder.video)),
+    ),
     "video linked from outside": Damage(
         RejectReason.VIDEO_OUTSIDE_EPISODE,
         rf"left_mp4_path '.*{LEFT}.mp4' leaves the episode's folder",
@@ -251,6 +370,11 @@ DAMAGES = {
         RejectReason.TIMESTAMPS_BACKWARDS,
         r"captured row 1 -0.001 s after row 0",
         lambda folder: folder.replace_rows(capture_key(), np.arange(NUM_ROWS, 0, -1, dtype=np.uint64)),
+    ),
+    "a time of ten thousand years": Damage(
+        RejectReason.TIMESTAMPS_GAP,
+        r"captured row 7 3e\+11 s after row 0; expected at most 1e\+09 s\.",
+        lambda folder: folder.replace_rows(capture_key(), np.where(np.arange(NUM_ROWS) == 7, 3e14, 0.0)),
     ),
     "a gap in time": Damage(
         RejectReason.TIMESTAMPS_GAP,
@@ -324,6 +448,22 @@ def test_every_reason_that_loading_can_give_is_tested():
         RejectReason.FOLDER_UNREADABLE,
         RejectReason.DUPLICATE_EPISODE,
         RejectReason.CHANGED_SINCE_INDEX,
+        RejectReason.READER_CRASHED,
+        RejectReason.READER_STUCK,
         RejectReason.LATENTS_NOT_FINITE,
     }
     assert {damage.reason for damage in DAMAGES.values()} == set(RejectReason) - elsewhere
+
+
+def test_an_episode_in_a_folder_whose_name_is_no_text_is_rejected_by_a_printable_id(tmp_path, make_episode):
+    folder = make_episode("a").path
+    folder.rename(folder.with_name(os.fsdecode(b"caf\xe9")))
+    (ref,) = DroidRaw(tmp_path).episodes()
+    with pytest.raises(EpisodeRejected, match=r"folder caf\\udce9 is not UTF-8; rename it") as caught:
+        DroidRaw(tmp_path).load(ref, ["left"], Clock.PHYSICAL)
+    assert caught.value.reason is RejectReason.FOLDER_UNREADABLE
+
+
+def test_an_episode_whose_metadata_names_no_uuid_goes_by_its_folder(tmp_path, make_episode):
+    make_episode("a").metadata.rename(tmp_path / "a/metadata_.json")
+    assert [ref.episode_id for ref in DroidRaw(tmp_path).episodes()] == ["a"]

@@ -123,3 +123,19 @@ def test_refuses_a_file_without_a_picture(tmp_path):
 def test_the_numbers_drawn_into_frames_can_be_told_apart(videos):
     for kind, path in videos.items():
         assert numbers_decoded_in_order(path) == list(range(VIDEO_FRAMES)), kind
+
+
+@pytest.mark.parametrize("script", ["#EXTM3U\n#EXTINF:2,\n{}\n", "ffconcat version 1.0\nfile {}\n"])
+def test_a_script_that_names_another_video_is_not_followed(safe_video, tmp_path, script):
+    other = tmp_path / "other.mp4"
+    other.write_bytes(safe_video.read_bytes())
+    (tmp_path / "script.mp4").write_text(script.format("other.mp4"))
+    with pytest.raises(VideoUnreadableError, match=r"script.mp4 cannot be read: Invalid data"):
+        probe(tmp_path / "script.mp4")
+
+
+def test_refuses_a_codec_that_nobody_knows(tmp_path):
+    path = write_video(tmp_path / "odd.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"q9q9"))
+    with pytest.raises(VideoUnreadableError, match=r"odd.mp4 is coded in a way that FFmpeg does not know"):
+        probe(path)

@@ -11,6 +11,7 @@ from pipeline.report.read_run import read_run
 from pipeline.report.strip import Strip, predict_strip
 from pipeline.report.write import ReportFiles, write_report
 from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE
+from store_schema.sealing import seal
 from store_schema.store import Store
 from store_schema.tables import REJECT_SCHEMA, TRAJECTORY_SCHEMA, Reject, write_table
 from train.recipe_defaults import recipe_for
@@ -65,10 +66,13 @@ def strip(trained: TrainedRun) -> Strip:
 
 
 def _make_odd(path: Path) -> None:
-    trajectories = [replace(t, task=ODD_TASK) for t in Store.open(path).planned_trajectories]
+    store = Store.open(path)
+    trajectories = [replace(t, task=ODD_TASK) for t in store.planned_trajectories]
     write_table(path / TRAJECTORIES_TABLE, trajectories, TRAJECTORY_SCHEMA)
     rejects = [
         Reject(episode_id=f"bad-{n}", stage="index", reason="too_short", detail="<b>3 frames</b>")
         for n in range(3)
     ]
     write_table(path / REJECTS_TABLE, rejects, REJECT_SCHEMA)
+    assert store.attributes.statistics is not None
+    seal(path, store.attributes, store.specs, store.attributes.statistics)

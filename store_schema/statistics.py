@@ -15,7 +15,7 @@ from store_schema.attributes import DimensionStatistics, TrainingStatistics
 from store_schema.errors import SchemaError
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_group
-from store_schema.ledger import HASHED_ARRAYS
+from store_schema.ledger_row import HASHED_ARRAYS
 from store_schema.quantisation import dequantise
 from store_schema.reader import ClipReader
 from store_schema.store import Store

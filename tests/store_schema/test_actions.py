@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from featurize.actions import actions_from_states
+from store_schema.actions import actions_from_states
 
 states = arrays(np.float64, st.tuples(st.integers(1, 12), st.just(7)), elements=st.floats(-1.4, 1.4))
 

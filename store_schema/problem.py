@@ -1,0 +1,37 @@
+"""What can be wrong with a store."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "missing_file",
+    "unreadable",
+    "wrong_size",
+    "wrong_hash",
+    "wrong_order",
+    "stray_file",
+    "missing_slot",
+    "wrong_attribute",
+    "wrong_array",
+    "wrong_table",
+    "wrong_plan",
+    "wrong_ledger",
+    "not_hashed",
+    "wrong_value",
+    "wrong_statistics",
+    "differs_from_source",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something wrong in a store.
+
+    where: slot and array, or the file, relative to the store. detail: what was found and what was expected.
+    slot: the slot that it concerns; None where it concerns the whole store.
+    """
+
+    kind: Kind
+    where: str
+    detail: str
+    slot: int | None = None

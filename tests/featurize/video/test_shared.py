@@ -1,0 +1,58 @@
+"""Frames decoded in a child process: the same pixels, in memory that is given back."""
+
+import gc
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featurize.isolation import ForeignReader
+from featurize.video.container import VideoUnreadableError
+from featurize.video.decode import decode_frames
+from featurize.video.shared import HAS_MEMFD, decode_into, shared_frames
+
+from ..conftest import VIDEO_KINDS, VIDEO_SIZE
+
+INDICES = np.array([7, 0, 59, 31, 7])
+SHAPE = (len(INDICES), *VIDEO_SIZE, 3)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    with ForeignReader(num_processes=1, timeout_seconds=60) as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("kind", VIDEO_KINDS)
+def test_a_child_decodes_the_same_pixels(videos, reader, kind):
+    decoder = VIDEO_KINDS[kind].decoder
+    with shared_frames(SHAPE) as shared:
+        assert not shared.frames_FHWC.any()
+        reader.run(partial(decode_into, shared.path, SHAPE, videos[kind], INDICES, decoder), "decoding")
+    expected = decode_frames(videos[kind], INDICES, decoder)
+    assert expected.any()
+    np.testing.assert_array_equal(shared.frames_FHWC, expected)
+
+
+def test_frames_of_another_size_are_an_error(videos, reader):
+    video = videos["h264-closed-gop"]
+    expected = r"closed-gop\.mp4 should decode to frames of 64 x 64 pixels, got 128 x 96\."
+    with shared_frames((1, 64, 64, 3)) as shared, pytest.raises(VideoUnreadableError, match=expected):
+        reader.run(partial(decode_into, shared.path, shared.shape, video, np.array([0]), "pyav"), "decoding")
+
+
+@pytest.mark.skipif(not HAS_MEMFD, reason="the name shows only on Linux")
+def test_the_memory_is_given_back_when_nothing_refers_to_it():
+    gc.collect()  # what exceptions of earlier tests refer to
+    before = num_mapped_and_open()
+    with shared_frames(SHAPE) as shared:
+        assert num_mapped_and_open() > before
+    del shared
+    assert num_mapped_and_open() == before
+
+
+def num_mapped_and_open():
+    maps = Path("/proc/self/maps").read_text()
+    opened = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return f"{maps} {opened}".count("permafrost-frames")
