@@ -19,7 +19,7 @@ from featurize.index import open_source
 from featurize.index_table import IndexedStream, read_index, read_locations
 from featurize.isolation import ForeignReader
 from featurize.recipe import Build
-from featurize.rejects import EpisodeRejected, RejectReason, UnusableError, rejecting
+from featurize.rejects import TRIED_TWICE, EpisodeRejected, RejectReason, UnusableError, rejecting
 from featurize.sources.disk import require_readable, require_source
 from featurize.sources.protocol import CameraStream, Episode, EpisodeRef
 from featurize.video.shared import decode_into, shared_frames
@@ -65,8 +65,10 @@ class TrajectoryLoader:
         """
         try:
             return self._load(trajectory, steps)
-        except EpisodeRejected:
+        except EpisodeRejected as rejected:
             self._require_disk(trajectory)
+            if rejected.reason in TRIED_TWICE:
+                raise
         # Its disk was away and is back, or the episode is to blame.
         try:
             return self._load(trajectory, steps)

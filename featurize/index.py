@@ -31,7 +31,7 @@ from featurize.new_episodes import (
     require_same_source,
 )
 from featurize.recipe import Build, indexed_recipe, planned_recipe, write_recipe
-from featurize.rejects import EpisodeRejected, rejecting
+from featurize.rejects import TRIED_TWICE, EpisodeRejected, rejecting
 from featurize.sources.disk import require_readable, require_source
 from featurize.sources.droid_raw import DroidRaw
 from featurize.sources.protocol import EpisodeRef, Source
@@ -201,6 +201,8 @@ def _look(
             return outcome
         require_source(build.source_root, (ref.location for ref in refs))
         require_readable(build.source_root / refs[number].location)
+        if outcome.reason in TRIED_TWICE:
+            break
     return outcome
 
 

@@ -8,7 +8,7 @@ from featurize.growth import can_grow, sealed_trajectories
 from featurize.index_table import is_indexed, read_index_rejects, read_places
 from featurize.planned import source_record
 from featurize.recipe import Build
-from featurize.rejects import RejectReason
+from featurize.rejects import RejectReason, printable
 from featurize.sources.protocol import EpisodeRef, Source
 from store_schema.store import Store
 from store_schema.tables import Reject
@@ -95,7 +95,7 @@ def double_of(episode_id: str, location: str, kept: str) -> Reject:
         episode_id=episode_id,
         stage="index",
         reason=RejectReason.DUPLICATE_EPISODE,
-        detail=f"Folder {location} holds the same episode as {kept}, which is kept.",
+        detail=f"Folder {printable(location)} holds the same episode as {kept}, which is kept.",
     )
 
 

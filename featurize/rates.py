@@ -169,14 +169,14 @@ def _indexing(build: Build, streams: list[IndexedStream]) -> Iterator[int]:
 def _decoding(build: Build, survey: Survey) -> Iterator[int]:
     """Stored frames of one slot after the other, decoded, cropped and resized as `encode` does."""
     write_index(build, survey.streams, [])
-    loader = TrajectoryLoader(build, survey.trajectories)
+    with TrajectoryLoader(build, survey.trajectories) as loader:
 
-    def load(item: tuple[Trajectory, int]) -> int:
-        trajectory, slot = item
-        steps = np.asarray(trajectory.frames_of_slot(slot))
-        return len(loader.load(trajectory, steps).pixels_FCHW)
+        def load(item: tuple[Trajectory, int]) -> int:
+            trajectory, slot = item
+            steps = np.asarray(trajectory.frames_of_slot(slot))
+            return len(loader.load(trajectory, steps).pixels_FCHW)
 
-    yield from _usable([(t, slot) for t in survey.trajectories for slot in t.slots], load)
+        yield from _usable([(t, slot) for t in survey.trajectories for slot in t.slots], load)
 
 
 Item = TypeVar("Item")

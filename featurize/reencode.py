@@ -123,8 +123,7 @@ def _compare(
                 slot,
                 "latents",
                 f"Frame {frame} differs from its new encoding by {error:.3%} (relative L1); "
-                f"other hardware explains {latent_tolerance:.1%} at most. Weights, source or store are not those "
-                "of the build.",
+                f"other hardware explains {latent_tolerance:.1%}. Weights, source or store have changed.",
             )
 
 
@@ -139,7 +138,7 @@ def _latents(store: Store, entries: FrameArrays) -> NDArray[np.float32]:
 def _relative_l1(ours_FND: NDArray[Any], theirs_FND: NDArray[Any]) -> NDArray[np.float64]:
     difference_F = np.abs(ours_FND - theirs_FND).mean(axis=(1, 2), dtype=np.float64)
     size_F = np.abs(theirs_FND).mean(axis=(1, 2), dtype=np.float64)
-    return difference_F / np.maximum(size_F, np.finfo(np.float32).tiny)
+    return np.asarray(difference_F / np.maximum(size_F, np.finfo(np.float32).tiny))
 
 
 def _problem(slot: int, array: str, detail: str) -> Problem:

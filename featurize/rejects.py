@@ -43,6 +43,10 @@ class RejectReason(StrEnum):
     LATENTS_NOT_FINITE = "latents_not_finite"
 
 
+TRIED_TWICE: Final = frozenset({RejectReason.READER_CRASHED, RejectReason.READER_STUCK})
+"""What `isolation` gives up after a second try of its own."""
+
+
 class UnusableError(Exception):
     """Something an episode is made of cannot be used; `detail` says what was expected and what was found."""
 
@@ -80,7 +84,7 @@ def rejecting(episode_id: str, stage: Stage) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """`text` with what is no UTF-8 escaped: Linux allows any bytes in a name, a table and a terminal do not."""
+    """`text` with what is no UTF-8 escaped: Linux allows any bytes in a name, tables and terminals do not."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -143,7 +143,7 @@ def _require_different(trajectories: Sequence[Trajectory]) -> None:
         key = replace(trajectory, index=0, first_slot=0, view=0)
         if key in seen:
             raise JoinError(
-                f"Episode {trajectory.episode_id}, camera {trajectory.camera}, is there twice with the same crop "
-                "and phase. Merge stores of different episodes, or of different seeds."
+                f"Episode {trajectory.episode_id}, camera {trajectory.camera}, is there twice with the same "
+                "crop and phase. Merge stores of different episodes, or of different seeds."
             )
         seen[key] = trajectory.episode_id

@@ -1,4 +1,4 @@
-"""Reading a file of torch.save that somebody else made: tensors and plain values, and no code of it is run."""
+"""Reading a file of torch.save that others made: tensors and plain values, and none of its code is run."""
 
 import pickle
 import zipfile

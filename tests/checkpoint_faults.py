@@ -1,4 +1,4 @@
-"""Files in place of a checkpoint that no door may take: damaged, lying, hostile. Each needs one valid file."""
+"""Files in place of a checkpoint that no door may take: damaged, lying, hostile; each made of a valid one."""
 
 import pickle
 import struct
@@ -107,7 +107,14 @@ Fault = Callable[[Path, Path], None]
 FAULTS: tuple[Fault, ...] = (
     *(empty_file, text_file, folder, half_a_download, one_byte_missing),
     *(code_in_a_zip, code_in_a_legacy_file, code_in_a_plain_pickle, code_in_a_tar),
-    *(zip_without_tensors, zip_bomb, compressed_tensors, list_for_a_mapping, empty_mapping, numbers_for_names),
+    *(
+        zip_without_tensors,
+        zip_bomb,
+        compressed_tensors,
+        list_for_a_mapping,
+        empty_mapping,
+        numbers_for_names,
+    ),
 )
 
 

@@ -20,7 +20,7 @@ def trained_predictor(checkpoint: Checkpoint) -> Predictor:
 
 
 def load_weights(predictor: Predictor, weights: dict[str, torch.Tensor]) -> None:
-    """Fill the predictor. Raises CheckpointError that lists the tensors that differ; nothing is loaded then."""
+    """Fill the predictor. Raises CheckpointError that lists the tensors that differ, with nothing loaded."""
     try:
         ensure_same_tensors(weights, predictor.config)
     except OfficialCheckpointError as error:

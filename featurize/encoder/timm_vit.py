@@ -122,7 +122,7 @@ def _read(timm_name: str, weights: Path) -> dict[str, torch.Tensor]:
     if not state_dict or not all(isinstance(tensor, torch.Tensor) for tensor in state_dict.values()):
         raise CheckpointUnreadableError(f"{weights} holds no state dict; expected tensors by name.")
     _ensure_real(timm_name, weights, state_dict)
-    return state_dict  # type: ignore[no-any-return]
+    return state_dict
 
 
 def _ensure_real(timm_name: str, weights: Path, state_dict: dict[str, torch.Tensor]) -> None:

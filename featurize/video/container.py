@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from featurize.rejects import RejectReason, UnusableError
+
+# FFmpeg also knows playlists and scripts, which may name any file or server.
+CONTAINERS: Final = {"format_whitelist": "mp4,mpegts,matroska,avi"}
 
 
 class VideoUnreadableError(UnusableError):
@@ -25,8 +29,7 @@ class VideoUnreadableError(UnusableError):
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream; raises `VideoUnreadableError`, from the body too."""
     try:
-        # Told the format, FFmpeg does not take a playlist for one, which may name any file or server.
-        with av.open(str(path), format="mp4", metadata_errors="ignore") as container:
+        with av.open(str(path), options=CONTAINERS, metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise VideoUnreadableError(f"{path.name} holds no video stream; expected one.")
             stream = container.streams.video[0]

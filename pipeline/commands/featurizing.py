@@ -89,6 +89,9 @@ def featurize(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1; default: the GPUs there are.")
     ] = None,
+    read_timeout_seconds: Annotated[
+        float, typer.Option(help="Reading an episode that takes longer is stuck, and the episode rejected.")
+    ] = 120.0,
     workers: Annotated[
         int | None, typer.Option(help="Worker processes; default: one a GPU, or one a core.")
     ] = None,
@@ -125,6 +128,7 @@ def featurize(
         "source_root": source.absolute(),
         "episode_list": episode_list and episode_list.absolute(),
         "max_rejects": max_rejects,
+        "read_timeout_seconds": read_timeout_seconds,
         "statistics_from": statistics_from and statistics_from.absolute(),
         "weights": weights and weights.absolute(),
         "attention": attention,

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import psutil
 import pytest
+from tblib import pickling_support
 
 from featurize.errors import ReaderUnavailableError
 from featurize.isolation import ForeignReader
@@ -62,6 +63,7 @@ def test_what_the_work_raises_is_raised(reader):
 
 
 def fault_with_a_cause_that_cannot_be_pickled():
+    pickling_support.install()  # as distributed does: causes are pickled too
     try:
         raise av.error.MemoryError(12, "Cannot allocate memory", "1.mp4")
     except MemoryError as error:

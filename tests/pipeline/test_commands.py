@@ -4,25 +4,15 @@ import json
 
 import pytest
 
-from featurize.encode import encode
-from featurize.encoders import encoder_of
-from store_schema.integrity import digest
 from store_schema.store import Store
 
-from ..featurize.build.builds import build_at, build_store, prepare
+from ..featurize.build.builds import build_at, build_store
 
 
 @pytest.fixture(scope="module")
 def finished(source, tmp_path_factory):
     build = build_at(tmp_path_factory.mktemp("commands") / "finished.zarr", source)
     build_store(build)
-    return build
-
-
-@pytest.fixture
-def half_done(source, tmp_path):
-    build = prepare(build_at(tmp_path / "half.zarr", source))
-    encode(build, encoder_of(build), [0, 3])
     return build
 
 
@@ -38,22 +28,6 @@ def test_describe_counts_encoders_and_predictors(permafrost, name, parameters, k
     facts = json.loads(out)
     assert (code, err, facts["parameters"]) == (0, "", parameters)
     assert keys <= facts.keys()
-
-
-def test_verify_passes_a_whole_store_and_prints_its_digest(permafrost, finished):
-    code, out, err = permafrost("verify", finished.store, "--digest", "--json")
-    whole = {"ok": True, "slots": 7, "problems": [], "digest": digest(finished.store)}
-    assert (code, err, json.loads(out)) == (0, "", whole)
-
-
-def test_verify_fails_on_one_flipped_bit_and_names_the_file(permafrost, half_done):
-    damaged = half_done.store / "latents/c/3/0/0"
-    data = bytearray(damaged.read_bytes())
-    data[1000] ^= 1
-    damaged.write_bytes(data)
-    code, out, _ = permafrost("verify", half_done.store, "--json")
-    (problem,) = json.loads(out)["problems"]
-    assert (code, problem["kind"], problem["where"]) == (1, "wrong_hash", "slot 3, array latents")
 
 
 def test_demo_data_writes_episodes_of_the_size_asked_for(permafrost, tmp_path):

@@ -15,9 +15,10 @@ from store_schema.quantisation import dequantise
 from store_schema.reader import ClipReader
 from store_schema.slot_writer import SlotWriter
 from store_schema.store import Store
-from store_schema.verify import verify_hashes, verify_schema
+from store_schema.verify import verify_hashes, verify_schema, verify_values
 
 PATH = Path(__file__).parent / "data/format_1.zarr"
+GROWN = PATH.with_name("format_1_grown.zarr")
 CODES_OF_FRAME_3 = [[20, 21, 22, 23], [30, 31, 32, 33]]
 SCALES_OF_FRAME_3 = [4 / 64, 5 / 64]
 CHANNEL_MEAN = [0.0, 0.5, -1.0, 2.0]
@@ -111,3 +112,24 @@ def test_the_numbers_declared_here_fit_the_formula() -> None:
     codes, scales = torch.tensor(CODES_OF_FRAME_3), torch.tensor(SCALES_OF_FRAME_3)
     latents = codes * scales[:, None] * torch.tensor(CHANNEL_STD) + torch.tensor(CHANNEL_MEAN)
     assert latents.tolist() == LATENTS_OF_FRAME_3
+
+
+class TestGrownStore:
+    """data/format_1_grown.zarr: sealed, grown once, sealed again, with a hash over every byte."""
+
+    def test_it_breaks_no_rule(self) -> None:
+        assert list(verify_values(GROWN)) == []
+
+    def test_both_revisions_are_read(self) -> None:
+        now, first = Store.open(GROWN), Store.open(GROWN, revision=1)
+        assert [t.num_frames for t in now.trajectories] == [6, 4, 5]
+        assert [t.num_frames for t in first.trajectories] == [6, 4]
+        assert now.attributes.earlier_revisions[0].uuid == first.attributes.uuid != now.attributes.uuid
+        assert first.attributes.statistics is not None
+        assert now.attributes.statistics is not None
+        assert (first.attributes.statistics.num_frames, now.attributes.statistics.num_frames) == (6, 11)
+
+    def test_its_rows_and_latents_are_read(self) -> None:
+        group = zarr.open_group(GROWN, mode="r")
+        assert group["states"][2 * 128 + 3].tolist() == [2.375, 0, 0, 0, 0, 0, 0.1875]
+        assert group["latents"][2 * 128 + 3].tolist() == [[-28, -27, -26, -25], [-8, -7, -6, -5]]

@@ -173,8 +173,8 @@ def test_a_file_cut_after_its_first_reading_is_an_error(own_store: Path) -> None
     ("change", "message"),
     [
         (None, "slot 1, array thumbnails: episode episode-1: file is gone"),
-        (cut_one_byte, r"slot 1, array thumbnails: \d+ bytes, ledger says \d+"),
-        (flip_first_bit, "slot 1, array thumbnails: SHA-256 [0-9a-f]{64}, ledger says"),
+        (cut_one_byte, r"slot 1, array thumbnails: episode episode-1: \d+ bytes, ledger says \d+"),
+        (flip_first_bit, "slot 1, array thumbnails: episode episode-1: SHA-256 [0-9a-f]{64}, ledger says"),
     ],
 )
 def test_damaged_thumbnails_are_an_error(int8_store: Path, change: Change | None, message: str) -> None:

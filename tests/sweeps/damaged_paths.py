@@ -1,4 +1,4 @@
-"""Ways to damage what lies where: links, names, pipes, devices, folders in place of files, crowds of files."""
+"""Ways to damage what lies where: links, names, pipes, devices, folders in place of files, crowds."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Fuzz over the source: thousands of damaged episodes, each stored as it should be or rejected with its reason.
+"""Fuzz over the source: thousands of damaged episodes, each stored as it should be or rejected with a reason.
 
     python tests/sweeps/fuzz_source.py --count 2000 --seed 0
     python tests/sweeps/fuzz_source.py --seed 0 --only 1234      one case of the same sweep again

@@ -45,9 +45,52 @@ from train.run_folder import RunFolder
 
 LIMIT_SECONDS: Final = 60
 ODD_TEXTS: Final = (
-    *("", " ", "-1", "0", "1", "1e999", "nan", "inf", "-inf", "9" * 400, "1.5", "true", "null", "\u2603", "\n"),
-    *("\0", "\udcff", "a" * 5000, "../..", "/", ".", "/dev/null", "/dev/zero", "/proc/self/mem", "~", "%s", "{}"),
-    *("[]", "left,left", "left,,", ",", "0x10", "1_000", "\u0661", "--", "-h", "'; rm x", "cuda:99", "meta", "cpu"),
+    *(
+        "",
+        " ",
+        "-1",
+        "0",
+        "1",
+        "1e999",
+        "nan",
+        "inf",
+        "-inf",
+        "9" * 400,
+        "1.5",
+        "true",
+        "null",
+        "\u2603",
+        "\n",
+    ),
+    *(
+        "\0",
+        "\udcff",
+        "a" * 5000,
+        "../..",
+        "/",
+        ".",
+        "/dev/null",
+        "/dev/zero",
+        "/proc/self/mem",
+        "~",
+        "%s",
+        "{}",
+    ),
+    *(
+        "[]",
+        "left,left",
+        "left,,",
+        ",",
+        "0x10",
+        "1_000",
+        "\u0661",
+        "--",
+        "-h",
+        "'; rm x",
+        "cuda:99",
+        "meta",
+        "cpu",
+    ),
 )
 # None of these may be made to work for minutes, or to wait for something.
 NEVER_GIVEN: Final = {"--calibrate", "--help", "--install-completion", "--show-completion", "--dask-address"}
@@ -83,7 +126,21 @@ def odd_text(rng: np.random.Generator) -> str:
 
 def odd_json(rng: np.random.Generator) -> Any:
     """Anything that JSON can say."""
-    plain = (None, True, -1, 0, 1.5, 10**30, float("nan"), float("inf"), [], {}, [[[]]], ["left"], {"a": None})
+    plain = (
+        None,
+        True,
+        -1,
+        0,
+        1.5,
+        10**30,
+        float("nan"),
+        float("inf"),
+        [],
+        {},
+        [[[]]],
+        ["left"],
+        {"a": None},
+    )
     return odd_text(rng) if rng.random() < 0.4 else plain[rng.integers(len(plain))]
 
 

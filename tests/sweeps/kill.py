@@ -190,7 +190,7 @@ def kill_step(stage: Stage, world: World, rng: random.Random, tally: Tally) -> N
         shutil.rmtree(store, ignore_errors=True)
         if stage.before.exists():
             shutil.copytree(stage.before, store)
-        if _killed(run_steps, (build, [stage.step]), rng.uniform(0, stage.seconds), tally):
+        if _killed(run_steps, (build, [stage.step]), rng.uniform(0, 0.95 * stage.seconds), tally):
             break
     else:
         raise RuntimeError(f"20 kills in a row came too late for {stage.name}")

@@ -1,4 +1,4 @@
-"""A small sample of the fuzz over the source; `python tests/sweeps/fuzz_source.py` runs thousands of cases."""
+"""A small sample of the fuzz over the source; `python tests/sweeps/fuzz_source.py` runs thousands."""
 
 import numpy as np
 import pytest

@@ -64,7 +64,9 @@ def test_refuses(fault, load, valid, tmp_path):
     assert not marker_of(path).exists()
 
 
-@pytest.mark.parametrize(("field", "value"), [("step", "3"), ("model", [1]), ("predictor", 7), ("recipe", None)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("step", "3"), ("model", [1]), ("predictor", 7), ("recipe", None)]
+)
 def test_refuses_a_checkpoint_with_a_field_of_another_type(checkpoint, tmp_path, field, value):
     replace(checkpoint, **{field: value}).save(tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match=rf"c\.pt holds a \w+ as '{field}'; expected (int|dict)\."):
@@ -74,7 +76,7 @@ def test_refuses_a_checkpoint_with_a_field_of_another_type(checkpoint, tmp_path,
 def test_lists_the_tensors_of_a_checkpoint_that_do_not_fit(checkpoint):
     model = {**checkpoint.model, "more": torch.zeros(2), "predictor_norm.bias": torch.zeros(5)}
     del model["predictor_norm.weight"]
-    with pytest.raises(CheckpointError, match="^3 tensors differ") as caught:
+    with pytest.raises(CheckpointError, match=r"^3 tensors differ") as caught:
         load_weights(Predictor(CONFIG), model)
     assert "predictor_norm.weight: missing" in str(caught.value)
     assert "more: unexpected, got (2,) float32" in str(caught.value)
@@ -110,7 +112,9 @@ def test_refuses_an_optimiser_of_another_run(state):
         load_optimiser(optimiser, state)
 
 
-def test_a_hostile_checkpoint_in_a_run_folder_is_refused_by_train_and_evaluate(tiny_store, tiny_recipe, tmp_path):
+def test_a_hostile_checkpoint_in_a_run_folder_is_refused_by_train_and_evaluate(
+    tiny_store, tiny_recipe, tmp_path
+):
     recipe, run = tiny_recipe(steps=1, warmup_steps=0, decay_steps=0), tmp_path / "run"
     train(recipe, tiny_store, run, device="cpu")
     valid = (run / "checkpoint.pt").rename(tmp_path / "valid.pt")

@@ -183,12 +183,17 @@ def test_evaluate_needs_a_checkpoint(trained_run, tiny_store, tmp_path):
         (lambda text: text[:50], "the whole file: Invalid JSON"),
         (lambda text: "[]", "the whole file: Input should be an object"),
         (lambda text: text.replace('"horizons"', '"horizon"'), "horizons: Field required"),
-        (lambda text: text.replace('"checkpoint_step": 2', '"checkpoint_step": "2"'), "checkpoint_step: Input"),
+        (
+            lambda text: text.replace('"checkpoint_step": 2', '"checkpoint_step": "2"'),
+            "checkpoint_step: Input",
+        ),
         (lambda text: text.replace("copy_last_frame", "copy"), "there are no errors of copy_last_frame"),
     ],
 )
 def test_a_broken_evaluation_file_says_how_to_measure_again(trained_run, tmp_path, change, problem):
     (tmp_path / "evaluation.json").write_text(change((trained_run / "evaluation.json").read_text()))
-    message = rf"evaluation\.json is not an evaluation: .*{problem}.*Remove it; `permafrost evaluate .*` measures"
+    message = (
+        rf"evaluation\.json is not an evaluation: .*{problem}.*Remove it; `permafrost evaluate .*` measures"
+    )
     with pytest.raises(EvaluationError, match=message):
         read_evaluation(RunFolder(tmp_path), step=2)

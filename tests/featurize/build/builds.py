@@ -32,7 +32,7 @@ def write_source(root: Path, num_rows: tuple[int, ...] = NUM_ROWS) -> Path:
     """Episodes of these lengths, whose states all differ."""
     for number, rows in enumerate(num_rows):
         folder = write_episode(root / f"episode-{number}", uuid=f"LAB+{number}+2023-07-07", num_rows=rows)
-        folder.edit_rows(POSE_KEY, lambda pose, number=number: np.multiply(pose, number + 1, out=pose))
+        folder.edit_rows(POSE_KEY, lambda pose, number=number: np.divide(pose, number + 1, out=pose))
     return root
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from featurize.errors import SourceMovedError, StepOrderError
 from featurize.reencode import draw_frames, reencode_problems
+from store_schema.layout import slot_path
 from store_schema.store import Store
 from store_schema.verify import verify_values
 
@@ -48,7 +49,8 @@ def test_another_source_than_the_build_s_is_named(own):
     folder = folder_of(own.source_root, "LAB+0+2023-07-07")
     folder.edit_rows(POSE_KEY, lambda pose: np.add(pose, 0.25, out=pose))
     found = {(p.kind, p.where) for p in reencode_problems(own, num_frames=EVERY_FRAME, seed=0)}
-    assert found == {("differs_from_source", "slot 0, array states")}
+    arrays = ("states", "actions")
+    assert found == {("differs_from_source", f"slot 0, array {name}") for name in arrays}
 
 
 def test_latents_of_other_frames_are_named(own):
@@ -63,8 +65,8 @@ def test_latents_of_other_frames_are_named(own):
 
 
 def test_an_episode_that_the_source_has_lost_is_named(own):
-    next(folder_of(own.source_root, "LAB+0+2023-07-07").path.rglob("*.mp4")).write_bytes(b"not a video")
-    (problem,) = reencode_problems(own, num_frames=EVERY_FRAME, seed=0)
+    folder_of(own.source_root, "LAB+0+2023-07-07").video.write_bytes(b"not a video")
+    (problem, *_) = reencode_problems(own, num_frames=EVERY_FRAME, seed=0)
     assert (problem.slot, "no longer serves it" in problem.detail) == (0, True)
 
 

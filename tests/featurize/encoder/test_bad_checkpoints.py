@@ -1,4 +1,4 @@
-"""Every door for an encoder's weights, with every file that it may not take: a named error, and no code run."""
+"""Every door for an encoder's weights, with every file that it may not take: a named error, no code run."""
 
 import json
 
@@ -49,7 +49,9 @@ def test_refuses_what_is_no_tensor(value, pretraining_spec, reference_data, tmp_
     checkpoint = torch.load(reference_data / "pretraining.pt", weights_only=True)
     checkpoint["target_encoder"]["module.backbone.norm.bias"] = value
     torch.save(checkpoint, tmp_path / "w.pt")
-    with pytest.raises(CheckpointUnreadableError, match=r"holds a \w+ as 'module.backbone.norm.bias'; expected"):
+    with pytest.raises(
+        CheckpointUnreadableError, match=r"holds a \w+ as 'module.backbone.norm.bias'; expected"
+    ):
         load_encoder(pretraining_spec, weights=tmp_path / "w.pt")
 
 
