@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from featurize.errors import BrokenRecipeError
 from pipeline.build_rate import build_rate
 from pipeline.sentences import sentence
 from pipeline.store_facts import (
@@ -18,9 +19,10 @@ from pipeline.store_facts import (
 from pipeline.store_states import FoundStore, State
 from store_schema.attributes import StoreAttributes
 from store_schema.errors import StoreError
-from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE
+from store_schema.format import BUILD_FOLDER, REJECTS_TABLE, TRAJECTORIES_TABLE
 from store_schema.layout import read_attributes
 from store_schema.ledger import read_ledger
+from store_schema.locks import holder_of
 from store_schema.store import Store
 from store_schema.tables import read_rejects, read_trajectories
 
@@ -30,7 +32,7 @@ STATUS_NAMES: Final = (
     *("state", "faults", "usable_episodes", "usable_streams"),
     *("episodes", "planned_episodes", "trajectories", "planned_trajectories", "frames", "planned_frames"),
     *("hours", "planned_hours", "slots", "slots_done", "frames_per_second", "seconds_left", "idle_seconds"),
-    *("bytes", "planned_bytes", "bytes_per_frame", "rejects", "sealed", "revision"),
+    *("bytes", "planned_bytes", "bytes_per_frame", "rejects", "sealed", "revision", "held_by"),
     *("fingerprint", "clock", "encoder", "next_step"),
 )
 INSPECT_NAMES: Final = (
@@ -65,6 +67,8 @@ def _account(found: FoundStore, names: tuple[str, ...], of_opened: Callable[[Sto
     else:
         facts, further = _salvaged(found.path, _parts(found.state))
         faults += [fault for fault in further if fault not in faults]
+    holder = holder_of(found.path / BUILD_FOLDER)
+    facts["held_by"] = None if holder is None else str(holder)
     facts |= {"state": found.state.value, "faults": faults, "next_step": found.next_step}
     return {name: facts.get(name) for name in names}
 
@@ -97,7 +101,7 @@ def _salvaged(path: Path, parts: tuple[Part, ...]) -> tuple[Facts, list[str]]:
     for part in parts:
         try:
             facts |= part(path)
-        except (StoreError, OSError) as error:
+        except (StoreError, BrokenRecipeError, OSError) as error:
             faults.append(sentence(error))
     return facts, faults
 

@@ -86,6 +86,17 @@ def hold_store(store: Path) -> AbstractContextManager[None]:
     )
 
 
+def holder_of(folder: Path) -> Holder | None:
+    """Who is at work in `folder`, as far as it can be told without a lock: asking keeps nobody out.
+
+    None where nobody is, or where the one who signed is dead; on another host that cannot be seen.
+    """
+    holder = _read_holder(folder.resolve())
+    if holder is None or (holder.host == socket.gethostname() and not _is_alive(holder.pid)):
+        return None
+    return holder
+
+
 def try_acquire(lock: FileLock) -> bool:
     """Whether the lock was free and is now the caller's. Raises LocksUnsupportedError."""
     try:
@@ -108,6 +119,16 @@ def _read_holder(folder: Path) -> Holder | None:
         return Holder(**json.loads((folder / HOLDER_FILE).read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
 
 
 def _write_holder(folder: Path) -> None:

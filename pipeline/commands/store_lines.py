@@ -17,6 +17,7 @@ def status_lines(account: Account) -> dict[str, str]:
     """For `status`."""
     lines = {
         "state": account["state"].replace("_", " "),
+        "held by": account["held_by"] or "",
         "fault": "\n".join(account["faults"]),
         "usable": _usable(account),
         **{name: _done(account, name) for name in ("episodes", "trajectories", "frames")},

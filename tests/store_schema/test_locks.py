@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 
 from store_schema.errors import LocksUnsupportedError, StoreHeldError
-from store_schema.locks import hold, hold_store
+from store_schema.locks import hold, hold_store, holder_of
 
 _HOLDER = """
 import errno, fcntl, os, signal, sys
@@ -111,6 +111,18 @@ def test_holds_of_one_process_nest_and_the_outermost_lets_go(start_holder, tmp_p
         refused = start_holder()
         assert "StoreHeldError: Store s.zarr is being built by process" in refused.communicate()[1]
     wait_until_held(start_holder())
+
+
+def test_who_holds_a_store_can_be_asked_without_taking_its_lock(start_holder, tmp_path):
+    holder = start_holder()
+    wait_until_held(holder)
+    asked = holder_of(tmp_path / "s.zarr/build")
+    assert asked is not None
+    assert asked.pid == holder.pid
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / "s.zarr/build/lock.json").exists()
+    assert holder_of(tmp_path / "s.zarr/build") is None
 
 
 def test_only_an_empty_lock_file_stays(tmp_path):

@@ -352,13 +352,22 @@ def test_l8_a_stale_row_in_a_sealed_store_is_named_and_refused(own_store: Path) 
         Store.open(own_store)
 
 
-@pytest.mark.parametrize("change", [lambda d: d.replace(b'"slot": 1', b'"slot": 2'), lambda d: d[:-9]])
+@pytest.mark.parametrize(
+    "change", [lambda d: d.replace(b'"reason": ""', b'"reason": "x"'), lambda d: d[:-9], lambda d: b"[]"]
+)
 def test_l9_a_changed_row_is_named_and_the_others_are_read(unsealed_store: Path, change: Change) -> None:
     file = unsealed_store / "ledger/00000001.json"
     file.write_bytes(change(file.read_bytes()))
     (unsealed_store / slot_path(SPECS["states"], 2)).unlink()
     found = kinds(verify_hashes(unsealed_store))
     assert found == {("wrong_ledger", "slot 1, ledger row"), ("missing_file", "slot 2, array states")}
+
+
+def test_l9_a_row_under_the_name_of_another_slot_is_named(unsealed_store: Path) -> None:
+    row = unsealed_store / "ledger/00000001.json"
+    row.rename(row.with_name("00000002.json"))
+    (problem,) = verify_schema(unsealed_store)
+    assert (problem.slot, "is that of slot 1" in problem.detail) == (2, True)
 
 
 # Slots

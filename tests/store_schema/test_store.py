@@ -103,9 +103,7 @@ def test_channel_statistics_are_refused_before_they_are_calibrated(unsealed_stor
 def test_slots_of_another_fingerprint_are_refused(unsealed_store: Path) -> None:
     row = Store.open(unsealed_store).ledger[1]
     ledger.record(unsealed_store, replace(row, fingerprint_sha256="f" * 64))
-    with pytest.raises(
-        SchemaError, match=r"Slot 1 was written under another fingerprint than the store's"
-    ):
+    with pytest.raises(SchemaError, match=r"Slot 1 was written under another fingerprint than the store's"):
         Store.open(unsealed_store)
 
 

@@ -34,7 +34,7 @@ def test_plan_needs_an_index(source, tmp_path, encoder):
         StepOrderError, match=r"indexed with these options; run `permafrost featurize --step index`"
     ):
         plan(build_at(tmp_path / "store.zarr", source), encoder)
-    assert not (tmp_path / "store.zarr").exists()
+    assert not (tmp_path / "store.zarr/zarr.json").exists()
 
 
 def test_plan_needs_an_index_of_the_same_recipe(source, tmp_path, encoder):
