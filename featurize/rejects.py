@@ -26,6 +26,7 @@ class RejectReason(StrEnum):
     H5_MISSING_KEY = "h5_missing_key"
     H5_MALFORMED = "h5_malformed"
     STATES_NOT_FINITE = "states_not_finite"
+    STATES_OUT_OF_RANGE = "states_out_of_range"
     VIDEO_MISSING = "video_missing"
     VIDEO_OUTSIDE_EPISODE = "video_outside_episode"
     VIDEO_UNREADABLE = "video_unreadable"

@@ -113,6 +113,7 @@ def _require_repairable(problems: Sequence[Problem]) -> None:
     lasting = [p for p in problems if p.slot is None and not p.where.endswith("/zarr.json")]
     if lasting:
         raise NotRepairableError(
-            f"{lasting[0].where}: {lasting[0].detail} ({len(lasting)} such problems). Encoding slots again "
-            "cannot mend this; restore these files from a copy, or build the store anew."
+            f"{len(lasting)} problems cannot be mended by encoding slots again, the first: {lasting[0].where}: "
+            f"{lasting[0].detail} `permafrost verify` lists them all; where nothing else is said, restore the "
+            "files from a copy, or build the store anew."
         )

@@ -1,5 +1,8 @@
 """From recorded states to actions. Shape suffixes: F frames, A action size (7: xyz, Euler xyz, gripper)."""
 
+import math
+from typing import Any, Final
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
@@ -7,6 +10,20 @@ from scipy.spatial.transform import Rotation
 XYZ = slice(0, 3)
 EULER = slice(3, 6)
 GRIPPER = slice(6, 7)
+
+
+# Widths are measured: a gripper that closes or opens a little beyond its nominal range is no fault.
+GRIPPER_RANGE: Final = (-0.05, 1.05)
+EULER_LIMIT_RADIANS: Final = math.pi + 1e-6
+
+
+def is_out_of_range(states_FA: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
+    """Which states cannot be ones, bool (F, 2): by their gripper, by their Euler angles (degrees, perhaps)."""
+    gripper_F1, euler_F3 = states_FA[:, GRIPPER], states_FA[:, EULER]
+    least, most = GRIPPER_RANGE
+    is_wide_F1 = (gripper_F1 < least) | (gripper_F1 > most)
+    is_turned_F1 = (np.abs(euler_F3) > EULER_LIMIT_RADIANS).any(axis=1, keepdims=True)
+    return np.concatenate([is_wide_F1, is_turned_F1], axis=1)
 
 
 def actions_from_states(states_FA: NDArray[np.float64]) -> NDArray[np.float32]:

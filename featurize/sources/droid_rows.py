@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from featurize.rejects import RejectReason, UnusableError
 from featurize.sources.droid_folders import ROWS_FILE, is_regular_file, leads_outside
+from store_schema.actions import GRIPPER_RANGE, is_out_of_range
 
 POSE_KEY = "observation/robot_state/cartesian_position"
 GRIPPER_KEY = "observation/robot_state/gripper_position"
@@ -71,6 +72,7 @@ def _read_states(file: h5py.File) -> NDArray[np.float64]:
     if not num_rows:
         raise UnusableError(RejectReason.TOO_SHORT, f"{ROWS_FILE} has no rows.")
     _check_finite(states_RA)
+    _check_range(states_RA)
     return states_RA
 
 
@@ -83,6 +85,18 @@ def _check_finite(states_RA: NDArray[np.float64]) -> None:
             RejectReason.STATES_NOT_FINITE,
             f"{ROWS_FILE} has NaN or infinite states in {bad_rows.size} rows, the first is {bad_rows[0]}. "
             f"Numbers beyond {largest:.1e} count as infinite.",
+        )
+
+
+def _check_range(states_RA: NDArray[np.float64]) -> None:
+    bad_rows = np.flatnonzero(is_out_of_range(states_RA).any(axis=1))
+    if bad_rows.size:
+        least, most = GRIPPER_RANGE
+        raise UnusableError(
+            RejectReason.STATES_OUT_OF_RANGE,
+            f"{ROWS_FILE} has states out of range in {bad_rows.size} rows, the first is {bad_rows[0]}: "
+            f"{states_RA[bad_rows[0]].tolist()}. Expected Euler angles in radians within +-pi and a gripper "
+            f"within {least}..{most}.",
         )
 
 

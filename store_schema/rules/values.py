@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from store_schema.actions import EULER, GRIPPER, actions_from_states
+from store_schema.actions import EULER, actions_from_states, is_out_of_range
 from store_schema.attributes import Fingerprint
 from store_schema.format import SLOT_FRAMES
 from store_schema.problem import Problem
@@ -21,7 +21,6 @@ FLOAT32_EPSILON: Final = float(np.finfo(np.float32).eps)
 # States are rounded to float32 when stored, after the actions were computed: four roundings of the largest.
 ACTION_ROUNDINGS: Final = 4
 ROTATION_TOLERANCE_RADIANS: Final = 1e-5
-RANGE_TOLERANCE: Final = 1e-6
 CLOCK_TOLERANCE_SECONDS: Final = 1e-6
 
 
@@ -55,12 +54,10 @@ def has_finite_states(rows: TrajectoryRows) -> Iterator[Problem]:
 
 
 def has_states_in_range(rows: TrajectoryRows) -> Iterator[Problem]:
-    """V5. The gripper MUST lie within 0..1, and Euler angles within -pi..pi."""
-    gripper_F1, euler_F3 = rows.states_FA[:, GRIPPER], rows.states_FA[:, EULER]
-    is_outside_F = _any((gripper_F1 < -RANGE_TOLERANCE) | (gripper_F1 > 1 + RANGE_TOLERANCE))
-    yield from _at(rows, "states", is_outside_F, "has a gripper outside 0..1")
-    is_wide_F = _any(np.abs(euler_F3) > np.pi + RANGE_TOLERANCE)
-    yield from _at(rows, "states", is_wide_F, "has an Euler angle outside -pi..pi")
+    """V5. The gripper MUST lie within -0.05..1.05, and Euler angles within -pi..pi."""
+    is_wide_F, is_turned_F = is_out_of_range(rows.states_FA).T
+    yield from _at(rows, "states", is_wide_F, "has a gripper outside -0.05..1.05")
+    yield from _at(rows, "states", is_turned_F, "has an Euler angle outside -pi..pi")
 
 
 def ends_without_action(rows: TrajectoryRows) -> Iterator[Problem]:

@@ -27,9 +27,9 @@ if "no-flock" in sys.argv:
 with hold_store(Path(sys.argv[1])):
     if "forks" in sys.argv:
         if os.fork() == 0:
-            print(os.getpid(), flush=True)
+            os.write(1, f"{os.getpid()}\\n".encode())
             signal.pause()
-    print("held", flush=True)
+    os.write(1, b"held\\n")
     sys.stdin.read()
 """
 

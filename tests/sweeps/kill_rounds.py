@@ -85,7 +85,7 @@ class World:
         for number in range(NUM_NEW_EPISODES):
             new = write_episode(grown / f"new-{number}", uuid=f"LAB+new{number}+2023-07-07", num_rows=80)
             new.edit_rows(
-                POSE_KEY, lambda pose, number=number: pose.__setitem__(..., pose[...] * (10 + number))
+                POSE_KEY, lambda pose, number=number: pose.__setitem__(..., pose[...] / (10 + number))
             )
         return cls(folder=folder, source=source, grown_source=grown)
 

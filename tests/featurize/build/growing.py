@@ -39,7 +39,7 @@ def add_episodes(source: Path) -> list[DroidFolder]:
     folders = []
     for number, (episode_id, num_rows) in enumerate(NEW_ROWS.items()):
         folder = write_episode(source / f"added/{number}", uuid=episode_id, num_rows=num_rows)
-        folder.edit_rows(POSE_KEY, lambda pose, number=number: np.multiply(pose, -number - 1, out=pose))
+        folder.edit_rows(POSE_KEY, lambda pose, number=number: np.divide(pose, -number - 1, out=pose))
         folders.append(folder)
     return folders
 

@@ -280,6 +280,16 @@ DAMAGES = {
         r"NaN or infinite states in 2 rows, the first is 3\.",
         edit(GRIPPER, (3, np.inf), (9, -np.inf)),
     ),
+    "degrees in place of radians": Damage(
+        RejectReason.STATES_OUT_OF_RANGE,
+        r"states out of range in 1 rows, the first is 5: .*Expected Euler angles in radians within \+-pi",
+        edit(POSE, ((5, 4), 90.0)),
+    ),
+    "a gripper in millimetres": Damage(
+        RejectReason.STATES_OUT_OF_RANGE,
+        r"states out of range in 2 rows, the first is 3: .*a gripper within -0\.05\.\.1\.05\.",
+        edit(GRIPPER, (3, 85.0), (9, -0.06)),
+    ),
     "no video": Damage(
         RejectReason.VIDEO_MISSING,
         rf"expected the video recordings/MP4/{LEFT}.mp4, got no such file",
