@@ -112,8 +112,9 @@ def _require_repairable(problems: Sequence[Problem]) -> None:
     """Metadata of arrays follow from the root attributes; tables and what they are sealed by do not."""
     lasting = [p for p in problems if p.slot is None and not p.where.endswith("/zarr.json")]
     if lasting:
+        first = f"{lasting[0].where}: {lasting[0].detail}"
         raise NotRepairableError(
-            f"{len(lasting)} problems cannot be mended by encoding slots again, the first: {lasting[0].where}: "
-            f"{lasting[0].detail} `permafrost verify` lists them all; where nothing else is said, restore the "
-            "files from a copy, or build the store anew."
+            f"{len(lasting)} problems cannot be mended by encoding slots again, the first: {first} "
+            "`permafrost verify` lists them all. Where nothing else is said, restore the files from a copy, "
+            "or build the store anew."
         )

@@ -18,7 +18,7 @@ EULER_LIMIT_RADIANS: Final = math.pi + 1e-6
 
 
 def is_out_of_range(states_FA: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Which states cannot be ones, bool (F, 2): by their gripper, by their Euler angles (degrees, perhaps)."""
+    """Which states cannot be ones, bool (F, 2): by their gripper; by Euler angles, degrees perhaps."""
     gripper_F1, euler_F3 = states_FA[:, GRIPPER], states_FA[:, EULER]
     least, most = GRIPPER_RANGE
     is_wide_F1 = (gripper_F1 < least) | (gripper_F1 > most)

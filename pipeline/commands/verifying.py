@@ -98,9 +98,8 @@ def _source_problems(
     weights: Path | None,
     device: str | None,
 ) -> "list[Problem]":
-    from featurize.reencode import reencode_problems
-
     from featurize.recipe import Build, FeaturizeRecipe, planned_recipe
+    from featurize.reencode import reencode_problems
 
     build = Build(
         recipe=planned_recipe(store) or FeaturizeRecipe(),

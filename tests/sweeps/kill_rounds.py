@@ -105,6 +105,7 @@ def sweep(folder: Path, *, num_library: int, num_prefect: int, seed: int) -> Tal
     stages = list(stages_of(world))
     trained = uninterrupted_run(stages[-1].before)
     turns = [*stages, TRAINING]
+    rng.shuffle(turns)
     for number in range(num_library):
         turn = turns[number % len(turns)]
         if isinstance(turn, Stage):

@@ -105,9 +105,8 @@ def test_names_what_a_file_without_a_mapping_holds(tmp_path, golden_config):
 
 def test_refuses_a_file_that_torch_did_not_write(tmp_path, golden_config):
     (tmp_path / "page.pt").write_text("<html>not found</html>")
-    with pytest.raises(
-        OfficialCheckpointError, match=r"page\.pt cannot be read as tensors and plain values: it is no file of torch\.save"
-    ):
+    message = r"page\.pt cannot be read as tensors and plain values: it is no file of torch\.save"
+    with pytest.raises(OfficialCheckpointError, match=message):
         load_official_predictor(tmp_path / "page.pt", golden_config)
 
 
