@@ -18,7 +18,7 @@ RUN ?= runs/$(PRESET)
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-data featurize train evaluate report status ui test lint types format
+.PHONY: help setup demo-data featurize train evaluate report status verify ui test lint types format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ report: $(VENV)/installed ## Draw RUN again
 
 status: $(VENV)/installed ## How far STORE is
 	@$(PERMAFROST) status $(STORE)
+
+verify: $(VENV)/installed ## Read every byte of STORE back and compare it with what was written
+	@$(PERMAFROST) verify $(STORE)
 
 ui: $(VENV)/installed ## Start the Prefect UI on loopback; flows started elsewhere then show up there
 	PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 $(BIN)/prefect server start --host 127.0.0.1 --port 4200

@@ -145,8 +145,10 @@ def test_a_process_that_may_have_no_children_is_told_what_to_set(monkeypatch):
 
 
 HANG_WITH_THE_INTERPRETER_HELD = """
-import os
+import os, signal
 from functools import partial
+# Jobs in the background inherit it as ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from featurize.isolation import ForeignReader
 code = "print(__import__('os').getpid(), flush=True) or __import__('ctypes').PyDLL(None).sleep(1000)"
 with ForeignReader(num_processes=1, timeout_seconds=1000) as reader:
