@@ -42,7 +42,7 @@ $(DEMO_SOURCE): | $(VENV)/installed
 featurize: $(VENV)/installed $(filter $(DEMO_SOURCE),$(SOURCE)) ## Encode SOURCE once into STORE (ENCODER=vjepa2-vitg)
 	$(PERMAFROST) featurize --source $(SOURCE) --store $(STORE) $(if $(ENCODER),--encoder $(ENCODER)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(OPTIONS)
 
-# The ledger is sealed last, so this file is there exactly when a store is finished.
+# There once a store has been finished; what was begun since, `make featurize` finishes.
 $(STORE)/ledger.parquet:
 	@$(MAKE) --no-print-directory featurize
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from featurize.crop import CropBox, crop_and_resize
 from featurize.encoder.registry import encoder_spec
+from featurize.errors import StepOrderError
 from featurize.index import open_source
 from featurize.index_table import IndexedStream, read_index, read_locations
 from featurize.isolation import ForeignReader
@@ -40,7 +41,8 @@ class TrajectoryLoader:
     """Decodes these planned trajectories of one build, in a child process that ends with the `with` block.
 
     Raises SourceMovedError where no indexed episode lies under the source root: a missing disk must not
-    settle every slot as rejected.
+    settle every slot as rejected. Raises StepOrderError where the index lacks one of the trajectories, as
+    that of a store which was merged, or copied without its `build` folder, may.
     """
 
     def __init__(self, build: Build, trajectories: Sequence[Trajectory]) -> None:
@@ -49,6 +51,7 @@ class TrajectoryLoader:
         self.build = build
         streams = read_index(build, {trajectory.episode_id for trajectory in trajectories})
         self._indexed = {(stream.episode_id, stream.camera): stream for stream in streams}
+        self._require_indexed(trajectories)
         self._reader = ForeignReader(num_processes=1, timeout_seconds=build.read_timeout_seconds)
 
     def __enter__(self) -> Self:
@@ -75,6 +78,15 @@ class TrajectoryLoader:
         except EpisodeRejected:
             self._require_disk(trajectory)
             raise
+
+    def _require_indexed(self, trajectories: Sequence[Trajectory]) -> None:
+        lost = [t.episode_id for t in trajectories if (t.episode_id, t.camera) not in self._indexed]
+        if lost:
+            raise StepOrderError(
+                f"{len(lost)} trajectories are not in the index of this source, the first of episode "
+                f"{lost[0]}. Run `permafrost featurize --step index` with the source that has them, then "
+                "this again."
+            )
 
     def _require_disk(self, trajectory: Trajectory) -> None:
         require_source(self.build.source_root, self._locations)

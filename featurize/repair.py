@@ -7,7 +7,7 @@ from pathlib import Path
 from featurize.encoder.registry import FrozenEncoder
 from featurize.errors import FeaturizeError
 from featurize.holding import holding_store
-from featurize.planned import open_calibrated, require_encoder
+from featurize.planned import open_calibrated, require_encoder, versions
 from featurize.recipe import Build
 from featurize.rejects import EpisodeRejected
 from featurize.slot_job import SlotJob
@@ -54,24 +54,35 @@ def repair(
     """
     problems = list(verify_hashes(build.store))
     _require_repairable(problems)
+    _mend_structure(build.store, problems)
     slots = sorted({problem.slot for problem in problems if problem.slot is not None})
-    for slot in {p.slot for p in problems if p.slot is not None and p.kind == "wrong_ledger"}:
-        # A row of another build, or one that is damaged itself.
-        forget(build.store, slot)
-    if any(problem.slot is None for problem in problems):
-        _write_array_metadata(build.store)
-    store = open_calibrated(build)
-    require_encoder(store, build, encoder)
-    changed = _encode_again(SlotJob(build, encoder, store, slots), store, slots, on_progress)
-    if changed and store.attributes.sealed:
-        seal(store.path, store.attributes, store.specs, training_statistics(Store.open(store.path)))
+    changed, lost = _encode_again(build, encoder, slots, on_progress) if slots else ([], [])
+    if lost:
+        raise NotRepairableError(
+            f"{len(lost)} of {len(slots)} slots could not be encoded again, the others are mended. "
+            f"{'; '.join(lost[:5])}. Bring the source back as it was indexed, then repair again."
+        )
+    _seal_again(build.store)
     return RepairReport(mended=tuple(slot for slot in slots if slot not in changed), changed=tuple(changed))
 
 
-def _encode_again(job: SlotJob, store: Store, slots: Sequence[int], on_progress: Progress) -> list[int]:
-    """Slots that got other bytes than the ledger's. Raises NotRepairableError after all others are mended."""
+def _mend_structure(path: Path, problems: Sequence[Problem]) -> None:
+    if any(problem.where.endswith("/zarr.json") for problem in problems):
+        _write_array_metadata(path)
+    for slot in {p.slot for p in problems if p.slot is not None and p.kind == "wrong_ledger"}:
+        # A row of another build, or one that is damaged itself.
+        forget(path, slot)
+
+
+def _encode_again(
+    build: Build, encoder: FrozenEncoder, slots: Sequence[int], on_progress: Progress
+) -> tuple[list[int], list[str]]:
+    """Slots that got other bytes than the ledger's, and what is said of those that got none."""
+    store = open_calibrated(build)
+    require_encoder(store, build, encoder)
+    job = SlotJob(build, encoder, store, slots)
     changed, lost = [], []
-    with repeatable_threads(job.encoder.device), job.loader:
+    with repeatable_threads(encoder.device), job.loader:
         for done, slot in enumerate(slots, start=1):
             _, frames = job.encode(slot, job.decode(slot))
             if isinstance(frames, EpisodeRejected):
@@ -79,12 +90,16 @@ def _encode_again(job: SlotJob, store: Store, slots: Sequence[int], on_progress:
             elif not _put_back(job, store, slot, frames):
                 changed.append(slot)
             on_progress(done, len(slots))
-    if lost:
-        raise NotRepairableError(
-            f"{len(lost)} of {len(slots)} slots could not be encoded again, the others are mended. "
-            f"{'; '.join(lost[:5])}. Bring the source back as it was indexed, then repair again."
-        )
-    return changed
+    return changed, lost
+
+
+def _seal_again(path: Path) -> None:
+    """Where a repair has unsealed the store, this one or one that was killed; an append clears statistics."""
+    store = Store.open(path)
+    attributes = store.attributes
+    if attributes.sealed or attributes.statistics is None or store.missing_slots():
+        return
+    seal(path, attributes.model_copy(update=versions()), store.specs, training_statistics(store))
 
 
 def _put_back(job: SlotJob, store: Store, slot: int, frames: FrameArrays) -> bool:
@@ -94,7 +109,7 @@ def _put_back(job: SlotJob, store: Store, slot: int, frames: FrameArrays) -> boo
     if store.ledger.get(slot) == contents.row:
         return True
     if store.attributes.sealed:
-        # What was sealed is no more; killed from here on, `finalise` seals what is there.
+        # What was sealed is no more.
         unsealed = store.attributes.model_copy(update={"sealed": False, "files": None})
         write_attributes(store.path, unsealed.model_dump(mode="json"))
     record(store.path, contents.row)
@@ -110,7 +125,7 @@ def _write_array_metadata(path: Path) -> None:
 
 def _require_repairable(problems: Sequence[Problem]) -> None:
     """Metadata of arrays follow from the root attributes; tables and what they are sealed by do not."""
-    lasting = [p for p in problems if p.slot is None and not p.where.endswith("/zarr.json")]
+    lasting = [p for p in problems if not p.is_mendable and p.kind != "not_hashed"]
     if lasting:
         first = f"{lasting[0].where}: {lasting[0].detail}"
         raise NotRepairableError(

@@ -1,6 +1,7 @@
 """One Prefect server for a run: the one that is there, or a temporary one on loopback."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ def _require_answer(address: str) -> None:
         raise ServerNotReachableError(
             f"No Prefect server answers at {_shown(address)}, which PREFECT_API_URL or your Prefect profile "
             f"names: {cause}. Start that server (`make ui` starts one at http://{UI_HOST}:{UI_PORT}/api), or "
-            "unset PREFECT_API_URL to run with a temporary one. Nothing was done."
+            "unset PREFECT_API_URL to run with a temporary one. Nothing was built."
         )
 
 
@@ -124,7 +125,15 @@ def _temporary_server() -> Iterator[str]:
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
-    server.start(timeout=START_TIMEOUT_SECONDS)
+    # Inherited by the server: a Ctrl-C in a terminal reaches it too, and must not end it before the flow.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        server.start(timeout=START_TIMEOUT_SECONDS)
+    except RuntimeError as error:
+        server.stop()
+        raise ServerNotReachableError(f"No temporary Prefect server could be started: {error}") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     assert server.server_process is not None
     try:
         with _guard(server.server_process.pid):

@@ -138,7 +138,8 @@ class Origin(Frozen):
 class StoreAttributes(Frozen):
     """Everything in the root attribute `permafrost`.
 
-    uuid: names this revision; two stores have the same one when fingerprint and plan are the same.
+    uuid: names this revision; two stores have the same one when settings and plan are the same. That of a
+        first revision is given by `plan`, before channel statistics are measured.
     num_trajectories: rows of the trajectory table that count, those after them belong to an append that was
         never finished; None counts all (stores of before there were revisions).
     recipe: the resolved configuration of the build, without local paths.

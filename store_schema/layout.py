@@ -56,8 +56,11 @@ def write_attributes(path: Path, attributes: dict[str, Any]) -> None:
     both = {ROOT_ATTRIBUTE: attributes, ROOT_HASH_ATTRIBUTE: BLANK}
     zarr.create_group(MemoryStore(store_dict=files), zarr_format=3, attributes=both)
     blank = files[ROOT_FILE].to_bytes()
-    assert blank.count(BLANK.encode()) == 1
-    write_atomically(path / ROOT_FILE, blank.replace(BLANK.encode(), root_sha256(blank).encode()))
+    # With its name before it: a licence may hold a rule of hyphens too.
+    field = f'"{ROOT_HASH_ATTRIBUTE}": "%s"'
+    assert blank.count((field % BLANK).encode()) == 1
+    whole = blank.replace((field % BLANK).encode(), (field % root_sha256(blank)).encode())
+    write_atomically(path / ROOT_FILE, whole)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from store_schema.atomic import write_atomically
 from store_schema.attributes import StoreAttributes
 from store_schema.channel_arrays import write_channel_statistics
 from store_schema.errors import DamagedStoreError, StoreNotFoundError
-from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE
+from store_schema.format import LEDGER_FOLDER, LEDGER_TABLE, REJECTS_TABLE, TRAJECTORIES_TABLE
 from store_schema.identity import revision_uuid
 from store_schema.joining import JoinedPlan, JoinError, PlacedSlot, joined_plan, joined_source, origin_of
 from store_schema.layout import create_group, read_attributes, slot_path
@@ -45,6 +45,8 @@ def merge_stores(
     DamagedStoreError where a part has changed since it was written; StoreHeldError, and what `Store.open`
     raises.
     """
+    if out.exists() and (not out.is_dir() or any(out.samefile(path) for path in paths if path.exists())):
+        raise JoinError(f"{out} is a part of the merge, or no folder. Choose another --out.")
     parts = [Store.open(path) for path in paths]
     plan = joined_plan(parts)
     attributes = _attributes(parts, plan)
@@ -65,19 +67,25 @@ def merge_stores(
 
 def _attributes(parts: Sequence[Store], plan: JoinedPlan) -> StoreAttributes:
     """Of the first part, where the parts agree; what they differ in is kept for each in `merged_from`."""
-    of_parts = [part.attributes for part in parts]
-    fingerprint = of_parts[0].fingerprint
+    first = parts[0].attributes
+    # A part that was merged itself is known by what it was made of.
+    origins = [
+        origin
+        for part in parts
+        for origin in part.attributes.merged_from
+        or (origin_of(part.attributes, len(part.planned_trajectories)),)
+    ]
     return StoreAttributes(
         format_version=1,
-        uuid=revision_uuid(fingerprint, plan.trajectories),
+        uuid=revision_uuid(first.fingerprint, plan.trajectories),
         num_slots=len(plan.slots),
         num_trajectories=len(plan.trajectories),
-        fingerprint=fingerprint,
-        recipe=of_parts[0].recipe,
-        source=joined_source([attributes.source for attributes in of_parts]),
+        fingerprint=first.fingerprint,
+        recipe=first.recipe,
+        source=joined_source([origin.source for origin in origins]),
         library_versions=library_versions(),
         code_version=code_version(store_schema),
-        merged_from=tuple(origin_of(part.attributes, len(part.planned_trajectories)) for part in parts),
+        merged_from=tuple(origins),
     )
 
 
@@ -85,7 +93,11 @@ def _begin(out: Path, first: Store, plan: JoinedPlan, attributes: StoreAttribute
     """Create the empty store, or check that the one at `out` is this merge, begun before."""
     try:
         found = read_attributes(out)
-    except StoreNotFoundError:
+    except StoreNotFoundError as error:
+        if any((out / name).exists() for name in (LEDGER_TABLE, LEDGER_FOLDER)):
+            raise JoinError(
+                f"{out.name} holds what is left of a store; nothing was changed. Choose another --out."
+            ) from error
         write_table(out / TRAJECTORIES_TABLE, plan.trajectories, TRAJECTORY_SCHEMA)
         write_table(out / REJECTS_TABLE, plan.rejects, REJECT_SCHEMA)
         if first.channel_statistics is not None:

@@ -35,3 +35,13 @@ class Problem:
     where: str
     detail: str
     slot: int | None = None
+
+    @property
+    def is_mendable(self) -> bool:
+        """Whether a repair mends it: bytes of a slot that are not as recorded, or an array's metadata.
+
+        Values that are as they were written are not: encoding again gives the same.
+        """
+        if self.slot is None:
+            return self.where.endswith("/zarr.json")
+        return self.kind not in ("wrong_value", "differs_from_source")

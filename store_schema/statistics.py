@@ -3,6 +3,8 @@
 Legend: F frames, A state size, N tokens, D channels.
 """
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any, Final
 
 import dask
@@ -12,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from store_schema.attributes import DimensionStatistics, TrainingStatistics
-from store_schema.errors import SchemaError
+from store_schema.errors import DamagedStoreError, SchemaError
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_group
 from store_schema.ledger_row import HASHED_ARRAYS
 from store_schema.quantisation import dequantise
 from store_schema.reader import ClipReader
+from store_schema.rules.slots import is_as_recorded
 from store_schema.store import Store
 from store_schema.tables import Trajectory
 
@@ -28,13 +31,14 @@ def training_statistics(store: Store) -> TrainingStatistics:
     """Mean and deviation of states and actions, and how much latents change from frame to frame.
 
     States and actions are counted over every frame of the training split, latents over up to 256 of its
-    slots, evenly spread. The held-out part never enters.
+    slots, evenly spread. The held-out part never enters. Raises DamagedStoreError.
     """
     trajectories = store.split("train")
     if not trajectories:
         raise SchemaError("No trajectory of the training split is finished; there is nothing to train on.")
     is_training_F = _frame_mask(trajectories, store.attributes.num_slots * SLOT_FRAMES)
     slots = [slot for trajectory in trajectories for slot in trajectory.slots]
+    _require_as_recorded(store, slots)
     chosen = [slots[i] for i in np.unique(np.linspace(0, len(slots) - 1, MAX_LATENT_SLOTS).astype(int))]
     changes = [dask.delayed(_latent_change_l1)(store, slot) for slot in chosen]
     states, actions, *by_slot = dask.compute(
@@ -49,6 +53,15 @@ def training_statistics(store: Store) -> TrainingStatistics:
         latent_slots=len(chosen),
         latent_change_l1=float(sums / max(counts, 1)),
     )
+
+
+def _require_as_recorded(store: Store, slots: Sequence[int]) -> None:
+    """Raise DamagedStoreError for a lost or changed file of states or actions: dask would read it as NaN."""
+    for slot, name in product(slots, ("states", "actions")):
+        for problem in is_as_recorded(store.path, store.specs[name], store.ledger[slot]):
+            raise DamagedStoreError(
+                f"{problem.where}: {problem.detail}. Run `permafrost featurize --repair` first."
+            )
 
 
 def _frame_mask(trajectories: tuple[Trajectory, ...], num_frames: int) -> NDArray[np.bool_]:

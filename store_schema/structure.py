@@ -34,15 +34,22 @@ Value = TypeVar("Value")
 class Structure:
     """The parts of a store, each None where it cannot be read, and all that is wrong with them.
 
+    root: bytes of the root file before anything else was read.
+
     trajectories: those that the root attributes count.
     """
 
     path: Path
+    root: bytes | None
     attributes: StoreAttributes | None
     trajectories: tuple[Trajectory, ...] | None
     rejects: tuple[Reject, ...] | None
     ledger: Ledger | None
     problems: tuple[Problem, ...]
+
+    def is_current(self) -> bool:
+        """Whether the root attributes are still those that were read."""
+        return _root_bytes(self.path) == self.root
 
     @property
     def specs(self) -> Mapping[str, ArraySpec] | None:
@@ -56,8 +63,8 @@ def examine(path: Path) -> Structure:
     A table that differs from what was sealed is not read: nothing in it can be trusted.
     """
     before = _root_bytes(path)
-    structure = _Examination(path).run()
-    if structure.problems and _root_bytes(path) != before:
+    structure = _Examination(path, before).run()
+    if structure.problems and not structure.is_current():
         # A build has moved on between our reads.
         return examine(path)
     return structure
@@ -66,8 +73,9 @@ def examine(path: Path) -> Structure:
 class _Examination:
     """Collects problems while it reads one part after the other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, root: bytes | None) -> None:
         self.path = path
+        self.root = root
         self.problems: list[Problem] = []
 
     def run(self) -> Structure:
@@ -88,6 +96,7 @@ class _Examination:
             self.problems += _ledger_problems(ledger, attributes, trajectories)
         return Structure(
             path=self.path,
+            root=self.root,
             attributes=attributes,
             trajectories=trajectories,
             rejects=self._table(REJECTS_TABLE, lambda: read_rejects(self.path / REJECTS_TABLE)),

@@ -11,7 +11,7 @@ import torch
 from store_schema.atomic import PARTIAL_SUFFIX, renamed_when_whole
 from store_schema.tensor_file import TensorFileError, read_tensor_file
 
-CHECKPOINT_FORMAT: Final = 1
+CHECKPOINT_FORMAT: Final = 2
 FORMAT_KEY: Final = "permafrost_checkpoint"
 
 
@@ -50,9 +50,11 @@ class Checkpoint:
     def load(cls, path: Path) -> "Checkpoint":
         """Read onto the CPU. Raises CheckpointError."""
         content = read_tensors(path)
-        if content.pop(FORMAT_KEY, None) != CHECKPOINT_FORMAT:
+        found = content.pop(FORMAT_KEY, None)
+        if found != CHECKPOINT_FORMAT:
             raise CheckpointError(
-                f"{path.name} is not a Permafrost checkpoint of format {CHECKPOINT_FORMAT}."
+                f"{path.name} is not a Permafrost checkpoint of format {CHECKPOINT_FORMAT}, but of {found}. "
+                "Train the run anew, or read it with the version that wrote it."
             )
         expected = {field.name for field in fields(cls)}
         if content.keys() != expected:

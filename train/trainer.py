@@ -69,7 +69,7 @@ def train(
     store = _open_store(store_path, folder, store_revision)
     held_out = HeldOutClips.of(store, CLIP_FRAMES)
     state = _prepare(recipe, store, folder, target)
-    with state.folder.hold():
+    with folder.hold():
         first_step = state.begin_or_resume(init)
         evaluation = read_evaluation(state.folder, step=recipe.steps)
         if evaluation is not None:

@@ -152,12 +152,15 @@ def _run(
     from pipeline.growth_sentences import FoundBefore, growth_sentences
     from pipeline.prefect_server import prefect_server
     from pipeline.workers import Workers
+    from store_schema.layout import read_attributes
     from store_schema.locks import hold_store
 
     # A wrong option is told at once, not after a server has started and a source has been indexed.
     build = Build(recipe=resolve_recipe(places["store"], given), **places)
     encoder_spec(build.recipe.encoder)
     chosen_workers = Workers(**workers)
+    if mode in ("join", "repair"):
+        read_attributes(build.store)  # or a mistyped name would become a folder
     # Before the server starts, so that a second build by mistake is told at once.
     held = nullcontext() if mode == "join" else hold_store(build.store)
     with held, prefect_server() as address:

@@ -118,7 +118,8 @@ def _facts(
 
     listed = [{"kind": p.kind, "where": p.where, "detail": p.detail} for p in problems]
     facts: dict[str, Any] = {"ok": not problems, "level": level.value, "slots": num_slots, "problems": listed}
-    return facts | ({"digest": digest(store)} if show_digest else {})
+    # A damaged store is equal to none.
+    return facts | ({"digest": None if problems else digest(store)} if show_digest else {})
 
 
 def _shown(facts: dict[str, Any], problems: "Sequence[Problem]", store: Path) -> dict[str, Any]:
@@ -137,10 +138,12 @@ def _shown(facts: dict[str, Any], problems: "Sequence[Problem]", store: Path) ->
 
 
 def _remedy(problems: "Sequence[Problem]", store: Path) -> str:
-    slots = {problem.slot for problem in problems}
-    if None not in slots:
+    if all(problem.is_mendable for problem in problems):
+        num_slots = len({problem.slot for problem in problems} - {None})
         return (
-            f"permafrost featurize --source ... --store {store} --repair encodes {len(slots)} slots again, "
+            f"permafrost featurize --source ... --store {store} --repair encodes {num_slots} slots again, "
             "and no others."
         )
+    if {problem.kind for problem in problems} <= {"wrong_value", "differs_from_source"}:
+        return "These bytes are what was written: look at source and weights, then build the store anew."
     return "Restore the files named from a copy; then verify again, and repair the slots that remain."

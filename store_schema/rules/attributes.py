@@ -11,11 +11,14 @@ from store_schema.problem import Problem
 
 _LOCAL_PATH = re.compile(r"^(/|~|\.{1,2}/|[A-Za-z]:[\\/]|file:)")
 
+# Texts of the source's own, which may begin with anything, a comment's slash say.
+_WORD_FOR_WORD = ("source.attribution", "source.licence")
+
 
 def holds_no_local_path(attributes: StoreAttributes) -> Iterator[Problem]:
-    """F4. Attributes MUST hold no local path."""
+    """F4. Attributes MUST hold no local path; the source's own attribution and licence are its business."""
     for name, text in _texts(attributes.model_dump(mode="json", exclude={"files"}), ""):
-        if _LOCAL_PATH.match(text):
+        if _LOCAL_PATH.match(text) and not name.endswith(_WORD_FOR_WORD):
             yield Problem(
                 kind="wrong_attribute",
                 where=f"{ROOT_FILE}, attribute {name}",

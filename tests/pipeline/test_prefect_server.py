@@ -62,7 +62,7 @@ def test_a_server_that_is_not_there_is_told_at_once_and_nothing_is_done(
         f"permafrost: No Prefect server answers at http://127.0.0.1:{port}/api, which PREFECT_API_URL or "
         "your Prefect profile names: [Errno 111] Connection refused. Start that server (`make ui` starts one "
         "at http://127.0.0.1:4200/api), or unset PREFECT_API_URL to run with a temporary one. "
-        "Nothing was done.\n"
+        "Nothing was built.\n"
     )
     assert files_of(tmp_path / "store.zarr") <= LOCKS
 

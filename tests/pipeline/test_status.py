@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 
 import pytest
 
@@ -302,8 +303,9 @@ class TestRate:
 
     def test_a_status_shows_rate_and_time_left(self, status, copy_of):
         store = copy_of("partly_encoded")
-        now = (store / "ledger" / "00000003.json").stat().st_mtime
-        os.utime(store / "ledger" / "00000000.json", (now - 8, now - 8))
+        now = time.time()
+        for slot, seconds_ago in ((0, 8), (3, 0)):
+            os.utime(store / f"ledger/{slot:08d}.json", (now - seconds_ago, now - seconds_ago))
         account = status(store)
         missing = account["planned_frames"] - account["frames"]
         assert account["frames_per_second"] == pytest.approx(128 / 8)

@@ -134,10 +134,22 @@ def test_an_episode_on_both_sides_of_the_hold_out_is_refused(tiny_store: Path, t
 
 
 def test_another_store_at_the_place_is_not_touched(parts: list[Path], tmp_path: Path) -> None:
-    before = digest(parts[0])
-    with pytest.raises(JoinError, match=r"first.zarr is another store already; nothing was changed"):
-        merge_stores(parts, parts[0])
-    assert digest(parts[0]) == before
+    other = with_other_episodes(parts[0], tmp_path / "other.zarr", suffix="-c")
+    before = digest(other)
+    with pytest.raises(JoinError, match=r"other.zarr is another store already; nothing was changed"):
+        merge_stores(parts, other)
+    assert digest(other) == before
+
+
+@pytest.mark.parametrize("name", ["first.zarr", "note.txt"])
+def test_a_part_or_a_file_cannot_be_where_the_merged_store_goes(
+    parts: list[Path], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(
+        JoinError, match=rf"{name} is a part of the merge, or no folder. Choose another --out"
+    ):
+        merge_stores(parts, tmp_path / name)
 
 
 def test_damage_in_a_part_stops_the_merge_and_is_named(parts: list[Path], tmp_path: Path) -> None:
@@ -157,3 +169,23 @@ def test_credits_of_different_sources_are_all_kept(parts: list[Path], tmp_path: 
     joined = Store.open(tmp_path / "all.zarr").attributes.source
     assert joined.attribution == "Drawn for the tests.\n\nAnother lab"
     assert joined.licence == "No rights reserved.\n\nAsk first."
+
+
+def test_what_a_merged_part_was_made_of_is_kept(parts: list[Path], tmp_path: Path) -> None:
+    merge_stores(parts, tmp_path / "two.zarr")
+    third = with_other_episodes(parts[0], tmp_path / "third.zarr", suffix="-c")
+    merge_stores([tmp_path / "two.zarr", third], tmp_path / "three.zarr")
+    attributes = Store.open(tmp_path / "three.zarr").attributes
+    assert [origin.uuid for origin in attributes.merged_from] == [
+        Store.open(part).attributes.uuid for part in (*parts, third)
+    ]
+    assert attributes.source == Store.open(parts[0]).attributes.source
+
+
+def test_what_is_left_of_a_store_is_not_written_over(parts: list[Path], tmp_path: Path) -> None:
+    left = Path(shutil.copytree(parts[0], tmp_path / "left.zarr"))
+    (left / "zarr.json").unlink()
+    before = (left / "trajectories.parquet").read_bytes()
+    with pytest.raises(JoinError, match=r"left.zarr holds what is left of a store; nothing was changed"):
+        merge_stores(parts, left)
+    assert (left / "trajectories.parquet").read_bytes() == before

@@ -7,6 +7,7 @@ import pytest
 
 from store_schema.errors import SchemaError
 from store_schema.format import ROOT_FILE
+from store_schema.layout import write_attributes
 from store_schema.rules.seal import TABLES, sealed_files
 from store_schema.store import Store
 
@@ -49,3 +50,11 @@ def test_attributes_of_others_beside_ours_are_refused(own_store: Path) -> None:
     (own_store / ROOT_FILE).write_text(json.dumps(metadata))
     with pytest.raises(SchemaError, match=r"unknown root attributes \['note'\]"):
         Store.open(own_store)
+
+
+@pytest.mark.parametrize("licence", ["-" * 64, f"Terms\n{'-' * 80}\nNone", "/* no rights reserved */"])
+def test_a_licence_may_look_like_a_blank_hash_or_a_path(int8_store: Path, licence: str) -> None:
+    attributes = Store.open(int8_store).attributes
+    source = attributes.source.model_copy(update={"licence": licence})
+    write_attributes(int8_store, attributes.model_copy(update={"source": source}).model_dump(mode="json"))
+    assert Store.open(int8_store).attributes.source.licence == licence

@@ -82,9 +82,12 @@ def test_a_truncated_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"predictor": {}}, "not a Permafrost checkpoint of format 1"),
-        ({"permafrost_checkpoint": 2}, "not a Permafrost checkpoint of format 1"),
-        ({"permafrost_checkpoint": 1, "step": 1}, r"holds \['step'\]; expected \['code_version'"),
+        ({"predictor": {}}, "not a Permafrost checkpoint of format 2"),
+        (
+            {"permafrost_checkpoint": 1},
+            "not a Permafrost checkpoint of format 2, but of 1. Train the run anew",
+        ),
+        ({"permafrost_checkpoint": 2, "step": 1}, r"holds \['step'\]; expected \['code_version'"),
         ([1], "holds a list; expected a mapping"),
     ],
 )

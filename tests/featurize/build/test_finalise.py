@@ -6,6 +6,7 @@ import pytest
 from featurize.encode import encode
 from featurize.errors import UnfinishedBuildError
 from featurize.finalise import finalise
+from store_schema.errors import DamagedStoreError
 from store_schema.integrity import digest
 from store_schema.quantisation import dequantise
 from store_schema.store import Store
@@ -112,3 +113,15 @@ def test_a_finalise_that_stops_on_its_way_is_simply_run_again(
     assert not Store.open(build.store).attributes.sealed
     finalise(build)
     assert digest(build.store) == digest(finished.store)
+
+
+@pytest.mark.parametrize("array", ["states", "actions"])
+def test_a_lost_file_is_not_counted_as_nan(make_prepared, encoder, array):
+    build = make_prepared()
+    encode(build, encoder)
+    (build.store / array / "c/2/0").unlink()
+    with pytest.raises(
+        DamagedStoreError, match=rf"slot 2, array {array}: .*file is gone. Run `permafrost feat"
+    ):
+        finalise(build)
+    assert not Store.open(build.store).attributes.sealed

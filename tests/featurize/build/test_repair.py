@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 
 from featurize.encode import encode
+from featurize.errors import StepOrderError
+from featurize.index_table import read_index, write_index
 from featurize.repair import NotRepairableError, RepairReport, repair
 from store_schema.format import ROOT_FILE, TRAJECTORIES_TABLE
 from store_schema.integrity import digest
-from store_schema.layout import slot_path
+from store_schema.layout import slot_path, write_attributes
 from store_schema.ledger import record
 from store_schema.reader import ClipReader
 from store_schema.sealing import seal
@@ -120,3 +122,27 @@ def test_an_episode_that_is_gone_keeps_its_slot_bad_and_the_others_are_mended(
     with pytest.raises(NotRepairableError, match=r"1 of 2 slots could not be encoded again.*slot 0: Episode"):
         repair(build, encoder)
     assert [problem.slot for problem in verify_hashes(damaged.store)] == [0]
+
+
+def test_a_repair_that_was_stopped_before_it_sealed_is_ended_by_the_next(damaged, encoder):
+    store = Store.open(damaged.store)
+    unsealed = store.attributes.model_copy(update={"sealed": False, "files": None})
+    write_attributes(damaged.store, unsealed.model_dump(mode="json"))
+    assert repair(damaged, encoder) == RepairReport(mended=(), changed=())
+    assert Store.open(damaged.store).attributes.sealed
+    assert list(verify_hashes(damaged.store)) == []
+
+
+def test_a_whole_store_without_its_index_needs_none(damaged, encoder):
+    shutil.rmtree(damaged.store / "build")
+    assert repair(damaged, encoder) == RepairReport(mended=(), changed=())
+
+
+def test_a_slot_whose_episode_is_not_in_the_index_says_how_to_get_it_there(damaged, encoder):
+    flip(file_of(damaged, "latents", 0))
+    streams = [s for s in read_index(damaged) if not s.episode_id.startswith("LAB+0")]
+    write_index(damaged, streams, [])
+    with pytest.raises(
+        StepOrderError, match=r"1 trajectories are not in the index .* first of episode LAB\+0"
+    ):
+        repair(damaged, encoder)

@@ -49,7 +49,8 @@ def test_the_memory_is_given_back_when_nothing_refers_to_it():
     with shared_frames(SHAPE) as shared:
         assert num_mapped_and_open() > before
     del shared
-    assert num_mapped_and_open() == before
+    # Those of earlier tests may go at any time.
+    assert num_mapped_and_open() <= before
 
 
 def num_mapped_and_open():
