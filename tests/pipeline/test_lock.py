@@ -6,12 +6,14 @@ import signal
 import time
 
 import psutil
+import pytest
 
+from featurize.encoders import encoder_of
 from store_schema.integrity import digest
 from store_schema.locks import hold_store
 from store_schema.store import Store
 
-from ..featurize.build.builds import build_at, build_store, prepare
+from ..featurize.build.builds import build_at, build_store, planned, prepare
 from .conftest import Threads
 
 LIMIT_SECONDS = 240.0
@@ -74,12 +76,23 @@ def test_join_encodes_slots_and_leaves_the_rest_to_the_first_build(
     assert digest(store.store) == digest(whole.store)
 
 
+@pytest.mark.parametrize("option", ["--join", "--repair"])
+def test_a_mistyped_store_is_told_and_does_not_become_a_folder(permafrost, source, tmp_path, option):
+    code, _, messages = permafrost("featurize", "--source", source, "--store", tmp_path / "s.zarr", option)
+    assert code == 1
+    assert "There is no feature store at " in messages
+    assert not (tmp_path / "s.zarr").exists()
+
+
 def test_join_needs_a_store_that_has_been_calibrated(permafrost, prefect_api, source, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.workers.Workers", Threads)
-    code, _, messages = permafrost("featurize", "--source", source, "--store", tmp_path / "s.zarr", "--join")
+    store = build_at(tmp_path / "s.zarr", source)
+    planned(store, encoder_of(store))
+    code, _, messages = permafrost("featurize", "--source", source, "--store", store.store, "--join")
     assert code == 1
-    assert "There is no store at " in messages
-    assert "run `permafrost featurize --step plan` first" in messages
+    assert (
+        "The store has no channel statistics; run `permafrost featurize --step calibrate` first" in messages
+    )
 
 
 def test_join_is_not_a_step(permafrost, source, tmp_path):
