@@ -17,7 +17,7 @@ from featurize.planned import fingerprint_of, source_record, versions
 from featurize.recipe import Build, FeaturizeRecipe, indexed_recipe, planned_recipe
 from store_schema.attributes import Fingerprint, StoreAttributes
 from store_schema.errors import StoreNotFoundError
-from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE, array_specs
+from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE
 from store_schema.identity import revision_uuid
 from store_schema.layout import create_group
 from store_schema.store import Store
@@ -142,9 +142,8 @@ def _create(build: Build, fingerprint: Fingerprint) -> PlanReport:
     trajectories = draw_trajectories(read_index(build), build.recipe)
     write_table(build.store / TRAJECTORIES_TABLE, trajectories, TRAJECTORY_SCHEMA)
     write_table(build.store / REJECTS_TABLE, read_index_rejects(build), REJECT_SCHEMA)
-    specs = array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
     attributes = _attributes(build, fingerprint, trajectories)
-    create_group(build.store, specs, attributes.num_slots, attributes.model_dump(mode="json"))
+    create_group(build.store, fingerprint.specs, attributes.num_slots, attributes.model_dump(mode="json"))
     return _report(trajectories, already_planned=False)
 
 

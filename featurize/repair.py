@@ -13,7 +13,6 @@ from featurize.rejects import EpisodeRejected
 from featurize.slot_job import SlotJob
 from featurize.threads import repeatable_threads
 from store_schema.attributes import StoreAttributes
-from store_schema.format import array_specs
 from store_schema.layout import FrameArrays, read_attributes, write_arrays, write_attributes
 from store_schema.ledger import forget, record
 from store_schema.problem import Problem
@@ -118,9 +117,7 @@ def _put_back(job: SlotJob, store: Store, slot: int, frames: FrameArrays) -> boo
 
 def _write_array_metadata(path: Path) -> None:
     attributes = StoreAttributes.parse(read_attributes(path))
-    fingerprint = attributes.fingerprint
-    specs = array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
-    write_arrays(path, specs, attributes.num_slots)
+    write_arrays(path, attributes.fingerprint.specs, attributes.num_slots)
 
 
 def _require_repairable(problems: Sequence[Problem]) -> None:

@@ -13,6 +13,7 @@ from store_schema.errors import UnencodableLatentsError
 from store_schema.layout import FrameArrays
 from store_schema.ledger_row import LedgerRow
 from store_schema.quantisation import as_float16, quantise
+from store_schema.rules.plan import owners_of_slots
 from store_schema.slot_writer import SlotWriter
 from store_schema.store import Store
 
@@ -30,7 +31,7 @@ class SlotJob:
         self.batch_frames = build.recipe.encode_batch_frames
         statistics = store.channel_statistics
         self.statistics = None if statistics is None else statistics.to(encoder.device)
-        owners = {slot: t for t in store.planned_trajectories for slot in t.slots}
+        owners = owners_of_slots(store.planned_trajectories)
         self.trajectory_of = {slot: owners[slot] for slot in slots}
         self.loader = TrajectoryLoader(build, list(self.trajectory_of.values()))
         self.writer = SlotWriter(

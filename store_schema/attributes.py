@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from store_schema.errors import FingerprintMismatchError, SchemaError
-from store_schema.format import LatentShape, Quantisation
+from store_schema.format import ArraySpec, LatentShape, Quantisation, array_specs
 
 
 class Frozen(BaseModel):
@@ -60,6 +60,11 @@ class Fingerprint(Frozen):
     frame_rate_hz: float
     quantisation: Quantisation
     channel_statistics_sha256: str | None = None
+
+    @property
+    def specs(self) -> dict[str, ArraySpec]:
+        """The arrays of its store by name."""
+        return array_specs(self.encoder.latent_shape, self.quantisation)
 
     def sha256(self) -> str:
         """Hash of all fields."""

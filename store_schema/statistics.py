@@ -58,7 +58,7 @@ def training_statistics(store: Store) -> TrainingStatistics:
 def _require_as_recorded(store: Store, slots: Sequence[int]) -> None:
     """Raise DamagedStoreError for a lost or changed file of states or actions: dask would read it as NaN."""
     for slot, name in product(slots, ("states", "actions")):
-        for problem in is_as_recorded(store.path, store.specs[name], store.ledger[slot]):
+        for problem in is_as_recorded(store.path, store.specs[name], store.ledger.read(slot)):
             raise DamagedStoreError(
                 f"{problem.where}: {problem.detail}. Run `permafrost featurize --repair` first."
             )

@@ -16,7 +16,6 @@ from store_schema.format import (
     ArraySpec,
     LatentShape,
     Quantisation,
-    array_specs,
 )
 from store_schema.layout import open_array
 from store_schema.ledger import Ledger
@@ -104,7 +103,7 @@ class Store:
     @cached_property
     def specs(self) -> dict[str, ArraySpec]:
         """Its arrays by name."""
-        return array_specs(self.latent_shape, self.quantisation)
+        return self.attributes.fingerprint.specs
 
     @cached_property
     def trajectories(self) -> tuple[Trajectory, ...]:

@@ -14,7 +14,6 @@ from store_schema.format import (
     ROOT_FILE,
     TRAJECTORIES_TABLE,
     ArraySpec,
-    array_specs,
 )
 from store_schema.layout import read_attributes
 from store_schema.ledger import Ledger, read_row, row_files, sealed_table
@@ -35,7 +34,6 @@ class Structure:
     """The parts of a store, each None where it cannot be read, and all that is wrong with them.
 
     root: bytes of the root file before anything else was read.
-
     trajectories: those that the root attributes count.
     """
 
@@ -54,7 +52,7 @@ class Structure:
     @property
     def specs(self) -> Mapping[str, ArraySpec] | None:
         """Its arrays by name; None where neither root attributes nor metadata of `latents` can be read."""
-        return specs_of_latents(self.path) if self.attributes is None else _specs(self.attributes)
+        return specs_of_latents(self.path) if self.attributes is None else self.attributes.fingerprint.specs
 
 
 def examine(path: Path) -> Structure:
@@ -82,7 +80,7 @@ class _Examination:
         attributes = self._attributes()
         if attributes is not None:
             self.problems += holds_no_local_path(attributes)
-            self.problems += array_problems(self.path, _specs(attributes), attributes.num_slots)
+            self.problems += array_problems(self.path, attributes.fingerprint.specs, attributes.num_slots)
             self.problems += is_as_sealed(self.path, attributes, TABLES)
         planned = self.path / TRAJECTORIES_TABLE
         trajectories = self._table(TRAJECTORIES_TABLE, lambda: read_trajectories(planned))
@@ -160,15 +158,10 @@ def _ledger_problems(
         owners = owners_of_slots(trajectories)
         yield from ledger_rules.has_an_owner(ledger, owners)
         yield from ledger_rules.is_as_planned(ledger, owners)
-    yield from ledger_rules.lists_its_files(ledger, _specs(attributes))
+    yield from ledger_rules.lists_its_files(ledger, attributes.fingerprint.specs)
     yield from ledger_rules.is_settled(ledger, attributes)
     yield from ledger_rules.has_no_row_of_its_own(ledger, attributes)
     yield from has_channel_statistics(attributes, ledger)
-
-
-def _specs(attributes: StoreAttributes) -> dict[str, ArraySpec]:
-    fingerprint = attributes.fingerprint
-    return array_specs(fingerprint.encoder.latent_shape, fingerprint.quantisation)
 
 
 def _root_bytes(path: Path) -> bytes | None:
