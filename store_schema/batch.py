@@ -100,6 +100,15 @@ class ClipBuffers:
         """Frames a clip."""
         return int(self.states_BTA.shape[1])
 
+    def first(self, num_clips: int) -> "ClipBuffers":
+        """The first clips of the same memory."""
+        return ClipBuffers(
+            latents_BTND=self.latents_BTND[:num_clips],
+            token_scale_BTN=None if self.token_scale_BTN is None else self.token_scale_BTN[:num_clips],
+            states_BTA=self.states_BTA[:num_clips],
+            actions_BTA=self.actions_BTA[:num_clips],
+        )
+
     def as_batch(self) -> ClipBatch:
         """A view of the buffers, valid until they are filled again; the last frame's action is left out."""
         scale = self.token_scale_BTN

@@ -7,16 +7,17 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from store_schema.store import Store
+from store_schema.attributes import DimensionStatistics
 from train.clips import Clips
 from train.device import autocast
+from train.drawn_clips import DrawnClips
 from train.objective import Objective
 from train.predictor import Predictor, PredictorConfig
 from train.presets import LatentShape, find_preset
 from train.recipe import TrainRecipe
-from train.stream import StoreSource
 from train.subset import long_enough, nested_subset
 from train.update import NamedLosses
+from train.view import View
 from train.windows import WindowSampler
 
 MIN_STD: Final = 1e-6
@@ -26,42 +27,46 @@ class UnsealedStoreError(ValueError):
     """The store is not finished, and the run needs what finishing computes."""
 
 
-def predictor_config(recipe: TrainRecipe, store: Store) -> PredictorConfig:
-    """The preset's predictor for the latents of this store. Raises PresetShapeError, UnsealedStoreError."""
-    encoder = store.attributes.fingerprint.encoder
+def predictor_config(recipe: TrainRecipe, view: View) -> PredictorConfig:
+    """The preset's predictor for the latents of this view. Raises PresetShapeError, UnsealedStoreError."""
+    encoder = view.attributes.fingerprint.encoder
     shape = LatentShape(
         grid_height=encoder.grid_height, grid_width=encoder.grid_width, encoder_width=encoder.width
     )
     preset = find_preset(recipe.preset)
     config = replace(preset.config(shape), head=recipe.head)
-    return replace(config, **_input_statistics(store)) if preset.standardises_inputs else config
+    return replace(config, **_input_statistics(view)) if preset.standardises_inputs else config
 
 
-def _input_statistics(store: Store) -> dict[str, Any]:
+def _input_statistics(view: View) -> dict[str, Any]:
     """Means and deviations over the training split; a dimension that never changes is left unscaled."""
-    statistics = store.attributes.statistics
-    if statistics is None:
+    actions, states = view.action_statistics, view.state_statistics
+    if actions is None or states is None:
         raise UnsealedStoreError(
-            f"Store {store.path.name} is not sealed and lacks the statistics that scale actions. "
+            f"Store {view.name} is not sealed and lacks the statistics that scale actions. "
             "Finish it with `permafrost featurize`, or train the preset 'vjepa2-ac', which needs none."
         )
     return {
-        "action_mean": statistics.actions.mean,
-        "action_std": tuple(std if std > MIN_STD else 1.0 for std in statistics.actions.std),
-        "state_mean": statistics.states.mean,
-        "state_std": tuple(std if std > MIN_STD else 1.0 for std in statistics.states.std),
+        "action_mean": actions.mean,
+        "action_std": _scales(actions),
+        "state_mean": states.mean,
+        "state_std": _scales(states),
     }
 
 
-def window_sampler(recipe: TrainRecipe, store: Store) -> WindowSampler:
-    """The draws of a recipe over the training split of a store. Raises SubsetError."""
-    trajectories = long_enough(store.split("train"), recipe.clip_frames)
+def _scales(statistics: DimensionStatistics) -> tuple[float, ...]:
+    return tuple(std if std > MIN_STD else 1.0 for std in statistics.std)
+
+
+def window_sampler(recipe: TrainRecipe, view: View) -> WindowSampler:
+    """The draws of a recipe over the training split of a view. Raises SubsetError."""
+    trajectories = long_enough(view.split("train"), recipe.clip_frames)
     if recipe.hours is not None:
         trajectories = nested_subset(
             trajectories,
             hours=recipe.hours,
             subset_seed=recipe.subset_seed,
-            frame_rate_hz=store.attributes.fingerprint.frame_rate_hz,
+            frame_rate_hz=view.attributes.fingerprint.frame_rate_hz,
         )
     return WindowSampler.over(
         trajectories,
@@ -72,14 +77,13 @@ def window_sampler(recipe: TrainRecipe, store: Store) -> WindowSampler:
     )
 
 
-def store_source(recipe: TrainRecipe, store: Store, device: torch.device) -> StoreSource:
-    """The clips of a recipe, read from the store."""
-    return StoreSource(
-        store=store,
-        sampler=window_sampler(recipe, store),
+def drawn_clips(recipe: TrainRecipe, view: View) -> DrawnClips:
+    """The clips of a recipe, in the order of its updates."""
+    return DrawnClips(
+        supply=view.clips,
+        sampler=window_sampler(recipe, view),
         clip_frames=recipe.clip_frames,
         micro_batch_clips=recipe.micro_batch_clips,
-        device=device,
     )
 
 

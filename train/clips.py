@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from store_schema.batch import ClipBatch
@@ -65,7 +67,19 @@ class BatchStream(Protocol[BatchT_co]):
 
 
 class BatchSource(Protocol[BatchT_co]):
-    """Where a run's batches come from: a store, or (later) an encoder at work."""
+    """The batches of a run, from any of its updates on."""
 
     def stream(self, first_step: int) -> AbstractContextManager[BatchStream[BatchT_co]]:
         """Open the stream at update `first_step`; leaving the context stops whatever works behind it."""
+
+
+class ClipSupply(Protocol):
+    """Clips by the addresses of their first frames: read from a store, or encoded on the fly."""
+
+    def stream(
+        self, first_frames: Iterator[NDArray[np.int64]], *, clip_frames: int, max_clips: int
+    ) -> AbstractContextManager[BatchStream[Clips]]:
+        """One batch for each array (B,) of addresses, B at most `max_clips`, in order, prepared ahead.
+
+        Leaving the context stops whatever works behind it.
+        """

@@ -29,6 +29,7 @@ from train.provenance import ensure_same
 from train.revisions import revision_to_train_on, revision_trained_on
 from train.run_folder import RunFolder, write_json
 from train.trained import trained_predictor
+from train.view import View
 
 HORIZONS: Final = (1, 2, 4, 8)
 CLIP_FRAMES: Final = max(HORIZONS) + 1
@@ -99,7 +100,7 @@ def measure(predictor: Predictor, clips: HeldOutClips, *, batch_clips: int, devi
     """Errors over all of `clips`, which are `CLIP_FRAMES` long; every start weighs the same."""
     sums: dict[str, Tensor] = {}
     with _evaluating(predictor), autocast(device):
-        for batch in clips.batches(batch_clips, device):
+        for batch in clips.batches(batch_clips):
             for name, errors_BH in open_loop_errors(predictor, batch).items():
                 sums[name] = sums.get(name, 0.0) + errors_BH.double().sum(dim=0)
     means = {name: tuple((total / len(clips)).tolist()) for name, total in sums.items()}
@@ -145,28 +146,29 @@ def evaluate(
     _ensure_same_latents(checkpoint, store)
     target = choose_device(device)
     predictor = trained_predictor(checkpoint).to(target)
-    clips = HeldOutClips.of(store, CLIP_FRAMES)
+    view = View.of_store(store, target)
+    clips = HeldOutClips.of(view, CLIP_FRAMES)
     errors = measure(predictor, clips, batch_clips=checkpoint.recipe["micro_batch_clips"], device=target)
-    return write_evaluation(folder, errors, store, checkpoint.step)
+    return write_evaluation(folder, errors, view, checkpoint.step)
 
 
-def write_evaluation(folder: RunFolder, errors: Errors, store: Store, step: int) -> dict[str, Any]:
+def write_evaluation(folder: RunFolder, errors: Errors, view: View, step: int) -> dict[str, Any]:
     """The errors with what they were measured on, as written to evaluation.json."""
-    fingerprint = store.attributes.fingerprint
+    attributes, fingerprint = view.attributes, view.attributes.fingerprint
     measured = errors.to_json()
     measured["measured_on"] = {
         "checkpoint_step": step,
         "split": "validation",
         "num_trajectories": measured.pop("num_trajectories"),
         "num_starts": measured.pop("num_starts"),
-        "store_uuid": store.attributes.uuid,
-        "store_revision": store.attributes.revision,
+        "store_uuid": attributes.uuid,
+        "store_revision": attributes.revision,
         "fingerprint_sha256": fingerprint.sha256(),
         "encoder": fingerprint.encoder.name,
         "clock": fingerprint.clock,
         "frame_rate_hz": fingerprint.frame_rate_hz,
         "crop": fingerprint.preprocessing.crop,
-        "store_recipe": store.attributes.recipe,
+        "store_recipe": attributes.recipe,
     }
     write_json(folder.evaluation, measured)
     return measured

@@ -4,17 +4,14 @@ Legend: S starts, B clips of a batch.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from store_schema.batch import ClipBuffers
-from store_schema.reader import ClipReader
-from store_schema.store import Store
 from train.clips import Clips
+from train.view import View
 
 ORDER_SEED: Final = 0
 """Fixes the order of the starts, hence subsets and foreign actions, alike for every run on a store."""
@@ -31,15 +28,15 @@ class HeldOutClips:
     start_S: addresses of first frames. trajectory_S: index of the trajectory of each.
     """
 
-    store: Store
+    view: View
     clip_frames: int
     start_S: NDArray[np.int64]
     trajectory_S: NDArray[np.int64]
 
     @classmethod
-    def of(cls, store: Store, clip_frames: int) -> "HeldOutClips":
+    def of(cls, view: View, clip_frames: int) -> "HeldOutClips":
         """Raises HeldOutError where there are fewer than two starts."""
-        trajectories = store.split("validation")
+        trajectories = view.split("validation")
         starts = [
             (t.first_frame + offset, t.index)
             for t in trajectories
@@ -53,7 +50,7 @@ class HeldOutClips:
             )
         order = np.random.default_rng(ORDER_SEED).permutation(len(starts))
         start_S, trajectory_S = np.array(starts, dtype=np.int64)[order].T
-        return cls(store, clip_frames, start_S, trajectory_S)
+        return cls(view, clip_frames, start_S, trajectory_S)
 
     def __len__(self) -> int:
         return len(self.start_S)
@@ -65,31 +62,16 @@ class HeldOutClips:
 
     def first(self, num_starts: int) -> "HeldOutClips":
         """A random part of at most `num_starts` starts."""
-        return HeldOutClips(
-            self.store, self.clip_frames, self.start_S[:num_starts], self.trajectory_S[:num_starts]
-        )
+        return replace(self, start_S=self.start_S[:num_starts], trajectory_S=self.trajectory_S[:num_starts])
 
-    def batches(self, batch_clips: int, device: torch.device) -> Iterator[Clips]:
+    def batches(self, batch_clips: int) -> Iterator[Clips]:
         """The clips in order, at most `batch_clips` at a time, each batch with the clip after its last added.
 
         After the very last clip comes the first. So row i + 1 is always another clip than row i, and pairing
         each clip with the next is one cyclic permutation of all of them, whatever the batch size.
         """
-        reader, statistics = ClipReader.open(self.store), self.store.channel_statistics
-        on_device = None if statistics is None else statistics.to(device)
         cycle = np.append(self.start_S, self.start_S[0])
-        for begin in range(0, len(self), batch_clips):
-            addresses = cycle[begin : begin + batch_clips + 1]
-            buffers = self._read(reader, addresses)
-            yield Clips.from_store(buffers.as_batch(), on_device, device)
-
-    def _read(self, reader: ClipReader, addresses: NDArray[np.int64]) -> ClipBuffers:
-        buffers = ClipBuffers.allocate(
-            num_clips=len(addresses),
-            num_frames=self.clip_frames,
-            latent_shape=self.store.latent_shape,
-            quantisation=self.store.quantisation,
-        )
-        for row, first_frame in enumerate(addresses.tolist()):
-            reader.read(first_frame, buffers, row)
-        return buffers
+        parts = (cycle[begin : begin + batch_clips + 1] for begin in range(0, len(self), batch_clips))
+        supply = self.view.clips
+        with supply.stream(parts, clip_frames=self.clip_frames, max_clips=batch_clips + 1) as stream:
+            yield from stream

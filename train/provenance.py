@@ -7,7 +7,7 @@ from typing import Any
 import store_schema
 import train
 from store_schema.provenance import code_version
-from store_schema.store import Store
+from train.view import View
 from train.windows import WindowSampler
 
 
@@ -38,12 +38,12 @@ class TrainedOn:
     licence: str
 
     @classmethod
-    def of(cls, store: Store, sampler: WindowSampler) -> "TrainedOn":
-        """The identity of the store and of the part of it that is drawn from."""
-        fingerprint = store.attributes.fingerprint
+    def of(cls, view: View, sampler: WindowSampler) -> "TrainedOn":
+        """The identity of the view and of the part of it that is drawn from."""
+        attributes, fingerprint = view.attributes, view.attributes.fingerprint
         return cls(
-            store_uuid=store.attributes.uuid,
-            store_revision=store.attributes.revision,
+            store_uuid=attributes.uuid,
+            store_revision=attributes.revision,
             fingerprint_sha256=fingerprint.sha256(),
             encoder=fingerprint.encoder.name,
             encoder_weights_sha256=fingerprint.encoder.weights_sha256,
@@ -53,8 +53,8 @@ class TrainedOn:
             num_trajectories=len(sampler.first_frame_W),
             num_windows=sampler.num_windows,
             windows_sha256=sampler.identity_sha256(),
-            attribution=store.attributes.source.attribution,
-            licence=store.attributes.source.licence,
+            attribution=attributes.source.attribution,
+            licence=attributes.source.licence,
         )
 
 

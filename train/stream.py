@@ -21,7 +21,6 @@ from store_schema.reader import ClipReader
 from store_schema.store import Store, address_to_slot
 from train.clips import Clips
 from train.pinning import pinned
-from train.windows import WindowSampler
 
 RING_SIZE: Final = 3
 READER_THREADS: Final = 2
@@ -32,19 +31,18 @@ class StoreReadError(OSError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoreSource:
-    """Training clips from a store, drawn by `sampler`, in micro-batches of `micro_batch_clips`."""
+class StoreClips:
+    """Clips of a store, dequantised on `device`."""
 
     store: Store
-    sampler: WindowSampler
-    clip_frames: int
-    micro_batch_clips: int
     device: torch.device
 
     @contextmanager
-    def stream(self, first_step: int) -> Iterator["StoreStream"]:
-        """Clips from update `first_step` on, for ever; threads and locked memory are gone on leaving."""
-        ring = [self._allocate() for _ in range(RING_SIZE)]
+    def stream(
+        self, first_frames: Iterator[NDArray[np.int64]], *, clip_frames: int, max_clips: int
+    ) -> Iterator["StoreStream"]:
+        """One batch for each array (B,) of addresses; threads and locked memory are gone on leaving."""
+        ring = [self._allocate(max_clips, clip_frames) for _ in range(RING_SIZE)]
         statistics = self.store.channel_statistics
         with pinned(ring, self.device), ThreadPoolExecutor(READER_THREADS, "clip-reader") as threads:
             try:
@@ -53,23 +51,16 @@ class StoreSource:
                     statistics=None if statistics is None else statistics.to(self.device),
                     device=self.device,
                     threads=threads,
-                    windows=self._micro_batches(first_step),
+                    first_frames=first_frames,
                     ring=ring,
                 )
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
 
-    def _micro_batches(self, first_step: int) -> Iterator[NDArray[np.int64]]:
-        step = first_step
-        while True:
-            addresses = self.sampler.draw(step)
-            yield from addresses.reshape(-1, self.micro_batch_clips)
-            step += 1
-
-    def _allocate(self) -> ClipBuffers:
+    def _allocate(self, num_clips: int, num_frames: int) -> ClipBuffers:
         return ClipBuffers.allocate(
-            num_clips=self.micro_batch_clips,
-            num_frames=self.clip_frames,
+            num_clips=num_clips,
+            num_frames=num_frames,
             latent_shape=self.store.latent_shape,
             quantisation=self.store.quantisation,
         )
@@ -87,10 +78,10 @@ class StoreStream:
     statistics: ChannelStatistics | None
     device: torch.device
     threads: ThreadPoolExecutor
-    windows: Iterator[NDArray[np.int64]]
+    first_frames: Iterator[NDArray[np.int64]]
     ring: list[ClipBuffers]
     waited_seconds: float = 0.0
-    _filling: deque["Future[ClipBuffers]"] = field(default_factory=deque)
+    _filling: deque["_Filling"] = field(default_factory=deque)
     _handed_out: "_HandedOut | None" = None
 
     def __post_init__(self) -> None:
@@ -103,15 +94,30 @@ class StoreStream:
     def __next__(self) -> Clips:
         if self._handed_out is not None:
             self._refill(self._handed_out.taken_back())
+        if not self._filling:
+            self._handed_out = None
+            raise StopIteration
+        filling = self._filling.popleft()
         started = time.perf_counter()
-        buffers = self._filling.popleft().result()
+        filled = filling.filled.result()
         self.waited_seconds += time.perf_counter() - started
-        clips = Clips.from_store(buffers.as_batch(), self.statistics, self.device)
-        self._handed_out = _HandedOut.now(buffers, self.device)
+        clips = Clips.from_store(filled.as_batch(), self.statistics, self.device)
+        self._handed_out = _HandedOut.now(filling.buffers, self.device)
         return clips
 
     def _refill(self, buffers: ClipBuffers) -> None:
-        self._filling.append(self.threads.submit(_fill, self.reader, buffers, next(self.windows)))
+        first_frame_B = next(self.first_frames, None)
+        if first_frame_B is not None:
+            filled = self.threads.submit(_fill, self.reader, buffers.first(len(first_frame_B)), first_frame_B)
+            self._filling.append(_Filling(buffers, filled))
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """A buffer that is being filled, and the part of it that will be."""
+
+    buffers: ClipBuffers
+    filled: "Future[ClipBuffers]"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from store_schema.store import Store
-from train.assembly import named_losses, predictor_config, store_source, window_sampler
+from train.assembly import drawn_clips, named_losses, predictor_config, window_sampler
 from train.clips import Clips
 from train.device import choose_device
 from train.evaluation import CLIP_FRAMES, measure, read_evaluation, write_evaluation
@@ -24,6 +24,7 @@ from train.revisions import revision_to_train_on, revision_trained_on, trained_o
 from train.run_folder import RunFolder
 from train.run_state import RunState
 from train.signals import stop_on_signal
+from train.view import View
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +55,23 @@ def train(
     store_revision: int | None = None,
     init: Path | None = None,
     device: str | None = None,
+    view_of: Callable[[Store, torch.device], View] = View.of_store,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> TrainResult:
     """Train to the recipe's last step, evaluate, and leave everything in `run_path`; resumes by itself.
 
     store_revision: None takes the one that the run was begun on, or for a new run the last that is sealed.
     init: an official predictor or a checkpoint of ours to start from. device: 'cpu', 'cuda', or None to
-    choose. SIGTERM and SIGINT save and return. Raises RunMismatchError where the folder holds another run,
+    choose. view_of: what the run sees of the store and how its clips come; by default from its slots.
+    SIGTERM and SIGINT save and return. Raises RunMismatchError where the folder holds another run,
     NonFiniteLossError, HeldOutError, SubsetError, PresetShapeError, DeviceError, StoreError and what reading
     `init` raises.
     """
     recipe = replace(recipe, init_sha256=None if init is None else file_sha256(init))
     folder, target = RunFolder(run_path), choose_device(device)
-    store = _open_store(store_path, folder, store_revision)
-    held_out = HeldOutClips.of(store, CLIP_FRAMES)
-    state = _prepare(recipe, store, folder, target)
+    view = view_of(_open_store(store_path, folder, store_revision), target)
+    held_out = HeldOutClips.of(view, CLIP_FRAMES)
+    state = _prepare(recipe, view, folder, target)
     with folder.hold():
         first_step = state.begin_or_resume(init)
         evaluation = read_evaluation(state.folder, step=recipe.steps)
@@ -78,7 +81,7 @@ def train(
             )
         state.folder.remember_store(store_path)
         with open_log(state.folder, first_step) as log, stop_on_signal() as stop:
-            step = _loop(state, store, held_out, target, log, on_progress).run(first_step, stop)
+            step = _loop(state, held_out, target, log, on_progress).run(first_step, stop)
         evaluation = read_evaluation(state.folder, step=recipe.steps)
     return TrainResult(run_path=run_path, step=step, total_steps=recipe.steps, evaluation=evaluation)
 
@@ -90,11 +93,11 @@ def _open_store(path: Path, folder: RunFolder, revision: int | None) -> Store:
     return revision_to_train_on(store, revision)
 
 
-def _prepare(recipe: TrainRecipe, store: Store, folder: RunFolder, device: torch.device) -> RunState:
-    predictor = Predictor(predictor_config(recipe, store), seed=recipe.seed).to(device)
+def _prepare(recipe: TrainRecipe, view: View, folder: RunFolder, device: torch.device) -> RunState:
+    predictor = Predictor(predictor_config(recipe, view), seed=recipe.seed).to(device)
     return RunState(
         recipe=recipe,
-        trained_on=TrainedOn.of(store, window_sampler(recipe, store)),
+        trained_on=TrainedOn.of(view, window_sampler(recipe, view)),
         folder=folder,
         predictor=predictor,
         optimiser=build_adamw(predictor, recipe.weight_decay),
@@ -103,7 +106,6 @@ def _prepare(recipe: TrainRecipe, store: Store, folder: RunFolder, device: torch
 
 def _loop(
     state: RunState,
-    store: Store,
     held_out: HeldOutClips,
     device: torch.device,
     log: MetricsLog,
@@ -117,17 +119,17 @@ def _loop(
         recipe=state.recipe,
         model=state.predictor,
         optimiser=state.optimiser,
-        source=store_source(state.recipe, store, device),
+        source=drawn_clips(state.recipe, held_out.view),
         losses_of=named_losses(state.recipe, state.predictor, device),
         log=log,
-        validate=lambda step: _validate(step, state, store, held_out, device, log),
+        validate=lambda step: _validate(step, state, held_out, device, log),
         save=save,
         on_progress=on_progress,
     )
 
 
 def _validate(
-    step: int, state: RunState, store: Store, held_out: HeldOutClips, device: torch.device, log: MetricsLog
+    step: int, state: RunState, held_out: HeldOutClips, device: torch.device, log: MetricsLog
 ) -> None:
     recipe, is_last = state.recipe, step == state.recipe.steps
     clips = held_out if is_last else held_out.first(recipe.validation_starts)
@@ -135,4 +137,4 @@ def _validate(
     log.validation(step, errors.to_json())
     if is_last:
         log.sync()
-        write_evaluation(state.folder, errors, store, step)
+        write_evaluation(state.folder, errors, held_out.view, step)

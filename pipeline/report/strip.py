@@ -24,6 +24,7 @@ from train.evaluation import CLIP_FRAMES
 from train.held_out import HeldOutClips
 from train.objective import rollout
 from train.trained import trained_predictor
+from train.view import View
 
 MAX_WINDOWS: Final = 4
 DIFFERENCE_COLOURS: Final = "magma"
@@ -83,8 +84,8 @@ def predict_strip(checkpoint: Checkpoint, store: Store, *, device: str | None) -
     Raises HeldOutError, StoreError, DeviceError.
     """
     target = choose_device(device)
-    chosen = _one_start_a_trajectory(HeldOutClips.of(store, CLIP_FRAMES))
-    (clips,) = chosen.batches(len(chosen), target)
+    chosen = _one_start_a_trajectory(HeldOutClips.of(View.of_store(store, target), CLIP_FRAMES))
+    (clips,) = chosen.batches(len(chosen))
     predicted_BTND = _predict(checkpoint, clips, target).cpu().float().numpy()
     # The last clip of a batch belongs to the next one.
     latents_BTND = clips.latents_BTND[:-1].cpu().numpy()

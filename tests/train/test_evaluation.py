@@ -24,6 +24,7 @@ from train.predictor import Predictor
 from train.provenance import RunMismatchError
 from train.run_folder import RunFolder, RunNotFoundError
 from train.trainer import train
+from train.view import View
 
 CPU = torch.device("cpu")
 
@@ -33,9 +34,14 @@ def store(tiny_store):
     return Store.open(tiny_store)
 
 
+@pytest.fixture(scope="module")
+def view(store):
+    return View.of_store(store, CPU)
+
+
 @pytest.fixture
-def predictor(store, tiny_recipe):
-    predictor = Predictor(predictor_config(tiny_recipe(), store))
+def predictor(view, tiny_recipe):
+    predictor = Predictor(predictor_config(tiny_recipe(), view))
     torch.nn.init.normal_(
         predictor.predictor_proj.weight, std=0.02, generator=torch.Generator().manual_seed(0)
     )
@@ -55,16 +61,16 @@ def stored_latents(store: Store, frames: slice) -> torch.Tensor:
     return dequantise(codes, scale, store.channel_statistics)
 
 
-def test_every_start_that_the_longest_horizon_fits_after_is_scored(store):
+def test_every_start_that_the_longest_horizon_fits_after_is_scored(store, view):
     """Held-out trajectories of 30 and 12 frames have 22 and 4 starts."""
-    held_out = HeldOutClips.of(store, CLIP_FRAMES)
+    held_out = HeldOutClips.of(view, CLIP_FRAMES)
     expected = {t.first_frame + i for t in store.split("validation") for i in range(t.num_frames - 8)}
     assert set(held_out.start_S.tolist()) == expected
     assert (len(held_out), held_out.num_trajectories) == (26, 2)
 
 
-def test_copying_the_last_frame_is_scored_at_the_horizon_alone(store, predictor):
-    errors = measure(predictor, HeldOutClips.of(store, CLIP_FRAMES), batch_clips=8, device=CPU)
+def test_copying_the_last_frame_is_scored_at_the_horizon_alone(store, view, predictor):
+    errors = measure(predictor, HeldOutClips.of(view, CLIP_FRAMES), batch_clips=8, device=CPU)
     per_start = []
     for t in store.split("validation"):
         latents = stored_latents(store, slice(t.first_frame, t.first_frame + t.num_frames))
@@ -73,24 +79,24 @@ def test_copying_the_last_frame_is_scored_at_the_horizon_alone(store, predictor)
     assert errors.baselines["copy_last_frame"] == pytest.approx(np.mean(per_start, axis=0).tolist(), rel=1e-5)
 
 
-def test_an_untrained_residual_predictor_copies_the_last_frame(store, tiny_recipe):
-    untrained = Predictor(predictor_config(tiny_recipe(), store))
-    errors = measure(untrained, HeldOutClips.of(store, CLIP_FRAMES), batch_clips=8, device=CPU)
+def test_an_untrained_residual_predictor_copies_the_last_frame(view, tiny_recipe):
+    untrained = Predictor(predictor_config(tiny_recipe(), view))
+    errors = measure(untrained, HeldOutClips.of(view, CLIP_FRAMES), batch_clips=8, device=CPU)
     assert errors.l1 == pytest.approx(errors.baselines["copy_last_frame"], rel=0.02)
 
 
-def test_the_result_does_not_depend_on_the_batch_size(store, predictor):
-    held_out = HeldOutClips.of(store, CLIP_FRAMES)
+def test_the_result_does_not_depend_on_the_batch_size(view, predictor):
+    held_out = HeldOutClips.of(view, CLIP_FRAMES)
     one, many = (measure(predictor, held_out, batch_clips=size, device=CPU) for size in (1, 7))
     assert many.l1 == pytest.approx(one.l1, rel=1e-5)
     for name, errors in one.baselines.items():
         assert many.baselines[name] == pytest.approx(errors, rel=1e-5)
 
 
-def test_foreign_actions_come_once_from_every_clip_and_never_from_its_own(store):
-    held_out = HeldOutClips.of(store, CLIP_FRAMES)
+def test_foreign_actions_come_once_from_every_clip_and_never_from_its_own(view):
+    held_out = HeldOutClips.of(view, CLIP_FRAMES)
     own, foreign = [], []
-    for clips in held_out.batches(7, CPU):
+    for clips in held_out.batches(7):
         own += [tuple(a.flatten().tolist()) for a in clips.actions_BTA[:-1]]
         foreign += [tuple(a.flatten().tolist()) for a in clips.actions_BTA[1:]]
     assert len(set(own)) == len(held_out)
@@ -98,9 +104,9 @@ def test_foreign_actions_come_once_from_every_clip_and_never_from_its_own(store)
     assert all(a != b for a, b in zip(own, foreign, strict=True))
 
 
-def test_nothing_recorded_after_the_first_frame_reaches_the_predictor(store, predictor):
+def test_nothing_recorded_after_the_first_frame_reaches_the_predictor(view, predictor):
     """Later states and latents are replaced; only the target may notice."""
-    clips = next(iter(HeldOutClips.of(store, CLIP_FRAMES).batches(3, CPU)))
+    clips = next(iter(HeldOutClips.of(view, CLIP_FRAMES).batches(3)))
     misled = Clips(
         latents_BTND=clips.latents_BTND.clone(),
         states_BTA=clips.states_BTA.clone(),
@@ -116,26 +122,26 @@ def test_nothing_recorded_after_the_first_frame_reaches_the_predictor(store, pre
     assert not torch.equal(changed[:, 3], honest["l1"][:, 3])
 
 
-def test_the_three_ways_to_act_differ(store, predictor):
-    errors = measure(predictor, HeldOutClips.of(store, CLIP_FRAMES), batch_clips=8, device=CPU)
+def test_the_three_ways_to_act_differ(view, predictor):
+    errors = measure(predictor, HeldOutClips.of(view, CLIP_FRAMES), batch_clips=8, device=CPU)
     assert len({errors.l1, errors.baselines["zero_action"], errors.baselines["shuffled_action"]}) == 3
 
 
-def test_a_part_of_the_starts_is_a_seeded_choice(store):
-    held_out = HeldOutClips.of(store, CLIP_FRAMES)
-    assert held_out.first(5).start_S.tolist() == HeldOutClips.of(store, CLIP_FRAMES).start_S[:5].tolist()
+def test_a_part_of_the_starts_is_a_seeded_choice(view):
+    held_out = HeldOutClips.of(view, CLIP_FRAMES)
+    assert held_out.first(5).start_S.tolist() == HeldOutClips.of(view, CLIP_FRAMES).start_S[:5].tolist()
     assert len(held_out.first(1000)) == 26
 
 
-def test_measuring_leaves_the_predictor_in_training_mode(store, predictor):
-    measure(predictor, HeldOutClips.of(store, CLIP_FRAMES).first(2), batch_clips=2, device=CPU)
+def test_measuring_leaves_the_predictor_in_training_mode(view, predictor):
+    measure(predictor, HeldOutClips.of(view, CLIP_FRAMES).first(2), batch_clips=2, device=CPU)
     assert predictor.training
 
 
 def test_refuses_a_store_without_held_out_clips(make_store, tmp_path):
     path = make_store(tmp_path / "s.zarr", trajectories=[(20, "train"), (9, "validation")])
     with pytest.raises(HeldOutError, match="1 held-out trajectories hold 1 clips of 9 frames; at least 2"):
-        HeldOutClips.of(Store.open(path), CLIP_FRAMES)
+        HeldOutClips.of(View.of_store(Store.open(path), CPU), CLIP_FRAMES)
 
 
 def test_evaluate_prints_one_number_a_horizon_and_what_it_measured_on(trained_run, tiny_store, store):

@@ -12,7 +12,8 @@ from store_schema.layout import open_group, slot_path
 from store_schema.quantisation import dequantise
 from store_schema.reader import ByteRangeReader
 from store_schema.store import Store
-from train.stream import RING_SIZE, StoreReadError, StoreSource
+from train.drawn_clips import DrawnClips
+from train.stream import RING_SIZE, StoreClips, StoreReadError
 from train.subset import long_enough
 from train.windows import SampleBy, WindowSampler
 
@@ -20,7 +21,7 @@ CLIP_FRAMES = 16
 CPU = torch.device("cpu")
 
 
-def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2, device: torch.device = CPU) -> StoreSource:
+def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2, device: torch.device = CPU) -> DrawnClips:
     sampler = WindowSampler.over(
         long_enough(store.split("train"), CLIP_FRAMES),
         clip_frames=CLIP_FRAMES,
@@ -28,12 +29,11 @@ def source_of(store: Store, *, batch_clips=4, micro_batch_clips=2, device: torch
         sample_by=SampleBy.WINDOW,
         seed=0,
     )
-    return StoreSource(
-        store=store,
+    return DrawnClips(
+        supply=StoreClips(store=store, device=device),
         sampler=sampler,
         clip_frames=CLIP_FRAMES,
         micro_batch_clips=micro_batch_clips,
-        device=device,
     )
 
 
@@ -94,6 +94,16 @@ def test_a_failing_disk_stops_the_stream_with_the_slot_named(tiny_store, monkeyp
         next(stream)
 
 
+def test_batches_of_any_size_end_with_the_addresses(tiny_store):
+    store = Store.open(tiny_store)
+    parts = [np.full(size, store.split("train")[0].first_frame) for size in (3, 1, 3, 2, 1)]
+    with StoreClips(store=store, device=CPU).stream(
+        iter(parts), clip_frames=CLIP_FRAMES, max_clips=3
+    ) as stream:
+        assert [len(clips.states_BTA) for clips in stream] == [3, 1, 3, 2, 1]
+        assert next(stream, None) is None
+
+
 def test_leaving_the_stream_ends_its_threads(tiny_store):
     with source_of(Store.open(tiny_store)).stream(0) as stream:
         next(stream)
@@ -137,12 +147,11 @@ def test_reading_ahead_is_bounded_by_the_ring(tiny_store, monkeypatch):
     in_one_slot = WindowSampler.over(
         store.split("train")[:1], clip_frames=CLIP_FRAMES, batch_clips=4, sample_by=SampleBy.WINDOW, seed=0
     )
-    source = StoreSource(
-        store=store,
+    source = DrawnClips(
+        supply=StoreClips(store=store, device=CPU),
         sampler=in_one_slot,
         clip_frames=CLIP_FRAMES,
         micro_batch_clips=2,
-        device=CPU,
     )
     with source.stream(0) as stream:
         next(stream)

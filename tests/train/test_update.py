@@ -4,24 +4,29 @@ import pytest
 import torch
 
 from store_schema.store import Store
-from train.assembly import named_losses, predictor_config, store_source
+from train.assembly import drawn_clips, named_losses, predictor_config
 from train.clips import Clips
 from train.optimiser import build_adamw
 from train.predictor import Predictor
 from train.update import NonFiniteLossError, update
+from train.view import View
 
 
 @pytest.fixture
-def clips(tiny_store, tiny_recipe):
-    recipe = tiny_recipe(micro_batch_clips=4)
-    with store_source(recipe, Store.open(tiny_store), torch.device("cpu")).stream(0) as stream:
+def view(tiny_store):
+    return View.of_store(Store.open(tiny_store), torch.device("cpu"))
+
+
+@pytest.fixture
+def clips(view, tiny_recipe):
+    with drawn_clips(tiny_recipe(micro_batch_clips=4), view).stream(0) as stream:
         return next(stream)
 
 
 @pytest.fixture
-def predictor(tiny_store, tiny_recipe):
+def predictor(view, tiny_recipe):
     """With every map in use: the residual head starts at zero, which would hide most gradients."""
-    predictor = Predictor(predictor_config(tiny_recipe(), Store.open(tiny_store)))
+    predictor = Predictor(predictor_config(tiny_recipe(), view))
     torch.nn.init.normal_(predictor.predictor_proj.weight, generator=torch.Generator().manual_seed(0))
     return predictor
 

@@ -12,6 +12,7 @@ from store_schema.store import Store
 from train.evaluation import CLIP_FRAMES, HORIZONS, open_loop_errors
 from train.held_out import HeldOutClips
 from train.predictor import Predictor, PredictorConfig
+from train.view import View
 
 
 def test_shows_held_out_windows_of_different_trajectories(strip, trained):
@@ -34,10 +35,10 @@ def test_errors_are_those_that_the_evaluation_measures(strip, trained):
     record = read_run(trained.run, trained.store, device="cpu")
     predictor = Predictor(PredictorConfig(**record.checkpoint.predictor)).eval()
     predictor.load_state_dict(record.checkpoint.model)
-    clips = HeldOutClips.of(record.store, CLIP_FRAMES)
+    clips = HeldOutClips.of(View.of_store(record.store, torch.device("cpu")), CLIP_FRAMES)
     starts = [window.trajectory.first_frame + window.offset for window in strip.windows]
     rows = [clips.start_S.tolist().index(start) for start in starts]
-    (batch,) = clips.batches(len(clips), torch.device("cpu"))
+    (batch,) = clips.batches(len(clips))
     with torch.no_grad():
         measured = open_loop_errors(predictor, batch)
     scored = [horizon - 1 for horizon in HORIZONS]
