@@ -1,0 +1,1 @@
+"""Choosing actions by what the predictor says they lead to."""

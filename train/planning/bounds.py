@@ -1,0 +1,51 @@
+"""Which actions a planner may choose.
+
+Shape legend: A action size (7); leading dimensions are free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+XYZ = slice(0, 3)
+ROTATION = slice(3, 6)
+GRIPPER = slice(6, 7)
+
+PUBLISHED_XYZ_METRES_PER_SECOND = 0.075
+PUBLISHED_GRIPPER_PER_SECOND = 0.75
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionBounds:
+    """Largest change of state in one step: of each position axis in metres, and of the gripper (0..1).
+
+    Rotation is not planned: it stays as it is (arXiv 2506.09985, section 3.2).
+    """
+
+    xyz_metres: float
+    gripper: float
+
+    def __post_init__(self) -> None:
+        for name in ("xyz_metres", "gripper"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; a bound must be positive.")
+
+    @classmethod
+    def published(cls, step_seconds: float) -> ActionBounds:
+        """0.075 m and 0.75 for the second that a step of the public data takes, scaled to `step_seconds`."""
+        return cls(
+            xyz_metres=PUBLISHED_XYZ_METRES_PER_SECOND * step_seconds,
+            gripper=PUBLISHED_GRIPPER_PER_SECOND * step_seconds,
+        )
+
+    def clip(self, actions_A: torch.Tensor) -> torch.Tensor:
+        """The nearest allowed actions, axis by axis."""
+        limit_A = self.limits(actions_A)
+        return torch.minimum(torch.maximum(actions_A, -limit_A), limit_A)
+
+    def limits(self, like_A: torch.Tensor) -> torch.Tensor:
+        """The largest allowed action (7,), of the dtype and on the device of `like_A`."""
+        values = [self.xyz_metres] * 3 + [0.0] * 3 + [self.gripper]
+        return torch.tensor(values, dtype=like_A.dtype, device=like_A.device)

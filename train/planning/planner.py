@@ -1,0 +1,131 @@
+"""From where the robot is and what it should see to the actions that lead there.
+
+Shape legend: S samples, H steps of the horizon, N tokens per frame, D encoder width, A action size (7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from train.checkpoint import Checkpoint
+from train.device import autocast, choose_device
+from train.objective import rollout
+from train.planning.bounds import ActionBounds
+from train.planning.search import Cem, Found, PlanningError, Search
+from train.predictor import ACTION_SIZE, Predictor
+from train.trained import trained_predictor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Planner:
+    """Chooses actions by searching for those after which the predictor sees the goal.
+
+    The energy of a sequence of actions is the mean absolute difference of the latent predicted after its last
+    action and the latent of the goal (arXiv 2506.09985, section 3.2). batch_samples: sequences
+    predicted at once; bounds memory, and changes results by rounding only.
+    """
+
+    predictor: Predictor
+    device: torch.device
+    bounds: ActionBounds
+    search: Search = field(default_factory=Cem)
+    horizon: int = 1
+    batch_samples: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("horizon", "batch_samples"):
+            if getattr(self, name) < 1:
+                raise PlanningError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+
+    @classmethod
+    def of_checkpoint(
+        cls,
+        path: Path,
+        *,
+        bounds: ActionBounds | None = None,
+        search: Search | None = None,
+        horizon: int = 1,
+        device: str | None = None,
+    ) -> Planner:
+        """The planner of a run's checkpoint, with the published bounds for a step of its store's clock.
+
+        device: 'cpu', 'cuda', or None to choose. Raises CheckpointError, DeviceError, PlanningError.
+        """
+        checkpoint, target = Checkpoint.load(path), choose_device(device)
+        return cls(
+            predictor=trained_predictor(checkpoint).to(target).eval(),
+            device=target,
+            bounds=bounds or ActionBounds.published(step_seconds_of(checkpoint)),
+            search=search or Cem(),
+            horizon=horizon,
+        )
+
+    def act(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, *, seed: int = 0) -> Tensor:
+        """The first action (7,) of the best plan found, float32 on the planner's device; see `plan`."""
+        return self.plan(latent_ND, state_A, goal_latent_ND, seed=seed).actions_HA[0]
+
+    def plan(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, *, seed: int = 0) -> Found:
+        """Search from the frame with this latent and state (7,) for the frame with the goal latent.
+
+        Latents (N, D) are layer-normed over channels, as encoders and stores give them. The same seed gives
+        the same plan. Raises PlanningError for other shapes.
+        """
+        self._ensure_shapes(latent_ND, state_A, goal_latent_ND)
+        latent_ND, state_A, goal_ND = (
+            values.to(self.device, torch.float32) for values in (latent_ND, state_A, goal_latent_ND)
+        )
+        generator = torch.Generator(self.device).manual_seed(seed)
+        return self.search(
+            lambda actions_SHA: self.energies(latent_ND, state_A, goal_ND, actions_SHA),
+            self.horizon,
+            self.bounds,
+            generator,
+        )
+
+    def energies(
+        self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, actions_SHA: Tensor
+    ) -> Tensor:
+        """Energies, float32 (S,), of action sequences (S, H, 7) that all start from one frame."""
+        with torch.inference_mode(), autocast(self.device):
+            parts = [
+                self._final_latents(latent_ND, state_A, part_SHA)
+                .float()
+                .sub_(goal_latent_ND)
+                .abs_()
+                .mean((1, 2))
+                for part_SHA in actions_SHA.split(self.batch_samples)
+            ]
+        return torch.cat(parts)
+
+    def _final_latents(self, latent_ND: Tensor, state_A: Tensor, actions_SHA: Tensor) -> Tensor:
+        samples = len(actions_SHA)
+        return rollout(
+            self.predictor,
+            latent_ND.expand(samples, -1, -1),
+            state_A.expand(samples, -1),
+            actions_SHA,
+        )[:, -1]
+
+    def _ensure_shapes(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor) -> None:
+        config = self.predictor.config
+        latent_shape = (config.num_tokens, config.encoder_width)
+        expected = (latent_shape, (ACTION_SIZE,), latent_shape)
+        got = tuple(tuple(values.shape) for values in (latent_ND, state_A, goal_latent_ND))
+        if got != expected:
+            raise PlanningError(
+                f"A plan starts from a latent, a state and a goal latent of shapes {expected}; got {got}. "
+                "Encode both pictures with the encoder of the store that the run was trained on."
+            )
+
+
+def step_seconds_of(checkpoint: Checkpoint) -> float:
+    """Physical seconds of one step: the public clock's nominal quarter of a second is about a whole one.
+
+    Its MP4s claim 60 frames a second of rows recorded at 15 Hz (facebookresearch/vjepa2, issue 183).
+    """
+    seconds = 1.0 / float(checkpoint.trained_on["frame_rate_hz"])
+    return 4.0 * seconds if checkpoint.trained_on["clock"] == "mp4_nominal" else seconds
