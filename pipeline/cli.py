@@ -2,7 +2,7 @@
 
 import typer
 
-from pipeline.commands import data, estimating, featurizing, merging, stores, training, verifying
+from pipeline.commands import data, estimating, featurizing, merging, planning, stores, training, verifying
 from pipeline.commands.errors import exit_with_message
 
 app = typer.Typer(
@@ -12,7 +12,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Encode robot video once through a frozen encoder; train world models from the store.",
 )
-for commands in (data, estimating, featurizing, stores, verifying, merging, training):
+for commands in (data, estimating, featurizing, stores, verifying, merging, training, planning):
     commands.register(app)
 
 

@@ -143,7 +143,7 @@ def evaluate(
         store = revision_trained_on(store, checkpoint.trained_on)
     else:
         store = revision_to_train_on(store, store_revision)
-    _ensure_same_latents(checkpoint, store)
+    ensure_same_latents(checkpoint, store)
     target = choose_device(device)
     predictor = trained_predictor(checkpoint).to(target)
     view = View.of_store(store, target)
@@ -195,7 +195,8 @@ def read_evaluation(folder: RunFolder, *, step: int) -> dict[str, Any] | None:
     return values if measured.measured_on.checkpoint_step == step else None
 
 
-def _ensure_same_latents(checkpoint: Checkpoint, store: Store) -> None:
+def ensure_same_latents(checkpoint: Checkpoint, store: Store) -> None:
+    """Raise RunMismatchError unless the store was encoded as the one trained on."""
     fingerprint = store.attributes.fingerprint
     found = {
         "encoder": fingerprint.encoder.name,

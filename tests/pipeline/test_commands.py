@@ -117,7 +117,7 @@ def test_errors_of_the_operating_system_are_told_in_one_line(permafrost, finishe
 def test_help_lists_every_command_with_an_example(permafrost):
     code, out, _ = permafrost("--help")
     assert code == 0
-    for command in ("demo-data", "describe", "featurize", "status", "verify", "train", "evaluate"):
+    for command in ("demo-data", "describe", "featurize", "status", "verify", "train", "evaluate", "plan"):
         assert command in out
         assert f"Example: permafrost {command}" in " ".join(permafrost(command, "--help")[1].split())
 

@@ -97,7 +97,7 @@ class Planner:
                 .sub_(goal_latent_ND)
                 .abs_()
                 .mean((1, 2))
-                for part_SHA in actions_SHA.split(self.batch_samples)
+                for part_SHA in torch.split(actions_SHA, self.batch_samples)
             ]
         return torch.cat(parts)
 
