@@ -3,7 +3,7 @@
 T time steps, N points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,6 +49,10 @@ class Camera:
             ]
         )
 
+    def lasting(self, num_rows: int) -> "Camera":
+        """The same static camera (one pose) for a number of time steps."""
+        return replace(self, poses=np.tile(self.poses, (num_rows, 1, 1)))
+
     def project(self, points: Floats) -> tuple[Floats, Floats]:
         """Pixel positions (T, N, 2) and depths (T, N) in metres of points (T, N, 3); pixel centres are whole.
 
@@ -62,9 +66,9 @@ class Camera:
 
 
 def draw_exterior_camera(
-    rng: np.random.Generator, *, site: int, side: int, num_rows: int, width_px: int, height_px: int
+    rng: np.random.Generator, *, site: int, side: int, width_px: int, height_px: int
 ) -> Camera:
-    """A static camera on the robot's left (side 1) or right (side -1) that sees arm and table.
+    """A static camera (one pose) on the robot's left (side 1) or right (side -1) that sees arm and table.
 
     Each `site`, a laboratory, has its camera in one place, nudged a little from episode to episode.
     """
@@ -78,7 +82,7 @@ def draw_exterior_camera(
     target = _WORKSPACE_METRES + rng.uniform(-0.04, 0.04, 3)
     pose = look_at(target + distance * outward, target)
     return Camera(
-        poses=np.tile(pose, (num_rows, 1, 1)),
+        poses=pose[None],
         focal_px=EXTERIOR_FOCAL_PER_WIDTH * width_px,
         width_px=width_px,
         height_px=height_px,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 def pose_from_six(six: Floats) -> Floats:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-_LABS = ("DemoNorth", "DemoEast", "DemoSouth", "DemoWest")
+LABS = ("DemoNorth", "DemoEast", "DemoSouth", "DemoWest")
 _FIRST_EPISODE = datetime(2023, 3, 1, 9, 0, tzinfo=UTC)
 _EPISODES_A_DAY = 24
 _MINUTES_BETWEEN_EPISODES = 15
@@ -54,13 +54,13 @@ class Identity:
 
 def draw_identity(rng: np.random.Generator, episode: int) -> Identity:
     """Identity of the episode with this number; episodes take turns at the laboratories."""
-    lab = episode % len(_LABS)
+    lab = episode % len(LABS)
     # Either exterior camera may have the smaller serial, which decides who is ext1 and who is ext2.
     exterior = [20_000_000 + 1_111 * lab, 30_000_000 + 2_222 * lab]
     left, right = rng.permutation(exterior)
     return Identity(
         site=lab,
-        lab=_LABS[lab],
+        lab=LABS[lab],
         user=f"Demo Collector {lab + 1}",
         user_id=f"{0xD0E0_0000 + lab:08x}",
         building=f"Demo Building {lab + 1}",

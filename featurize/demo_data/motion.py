@@ -51,13 +51,25 @@ class Motion:
     def hand_poses(self, times_seconds: Floats) -> Floats:
         """Poses (T, 4, 4) of the hand frame in the world at times (T,) since the start of the motion."""
         six = np.stack([np.interp(times_seconds, self._clock, column) for column in self._tips.T], axis=1)
-        poses = pose_from_six(six)
-        poses[:, :3, 3] -= TOOL_METRES * poses[:, :3, 2]
-        return poses
+        return hand_from_tip(pose_from_six(six))
 
     def gripper(self, times_seconds: Floats) -> Floats:
         """Gripper position (T,) at times (T,), 0 open to 1 closed."""
         return np.interp(times_seconds, self._clock, self._gripper)
+
+
+def hand_from_tip(tip_poses: Floats) -> Floats:
+    """Poses (..., 4, 4) of the hand frame whose fingertips are at poses (..., 4, 4)."""
+    hands = tip_poses.copy()
+    hands[..., :3, 3] -= TOOL_METRES * hands[..., :3, 2]
+    return hands
+
+
+def tip_from_hand(hand_poses: Floats) -> Floats:
+    """Inverse of `hand_from_tip`."""
+    tips = hand_poses.copy()
+    tips[..., :3, 3] += TOOL_METRES * tips[..., :3, 2]
+    return tips
 
 
 def _gripper_ramps(clock: Floats, ends: Floats, legs: Sequence[Leg]) -> Floats:

@@ -3,7 +3,7 @@
 T time steps, V vertices, F faces, C corners of all faces in one row.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 
@@ -80,6 +80,16 @@ class Stage:
 def paint(stage: Stage, room: Room, camera: Camera) -> Iterator[Image]:
     """Frames (H, W, 3) of the stage in the room through a camera, one for each time step, in order."""
     backdrops = _moving_backdrops(room, camera) if camera.moves else _still_backdrops(room, camera)
+    yield from paint_over(backdrops, stage, camera)
+
+
+def paint_over(
+    backdrops: Iterable[tuple[Image, Image | None]], stage: Stage, camera: Camera
+) -> Iterator[Image]:
+    """Paint the stage into pictures of the empty room (H, W, 3), each with its table (H, W) of 0 and 1.
+
+    The pictures are painted on. None for the table: it is all there is.
+    """
     shadows = _ShadowPainter(stage, camera)
     faces = _FacePainter(stage, camera)
     for step, (frame, on_table) in enumerate(backdrops):

@@ -8,19 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featurize.demo_data.cameras import Camera, draw_exterior_camera, wrist_camera
+from featurize.demo_data.cameras import Camera, wrist_camera
 from featurize.demo_data.carrying import carried_poses, resting_pose
 from featurize.demo_data.figures import Figure, arm_figures, prop_figures
 from featurize.demo_data.geometry import Floats
 from featurize.demo_data.kinematics import HAND_FRAME, link_frames, solve_joints
 from featurize.demo_data.painter import Stage, paint
 from featurize.demo_data.props import Prop, draw_props
-from featurize.demo_data.room import Image, Light, Room, draw_light, draw_room
+from featurize.demo_data.room import Image, Light, Room
 from featurize.demo_data.story import Outcome, Story, tell
-
-CAMERA_NAMES = ("left", "right", "wrist")
-
-_TABLE_PIXELS_PER_METRE_AND_WIDTH = 400 / 320
+from featurize.demo_data.surroundings import Surroundings, draw_surroundings
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +66,7 @@ def draw_scene(
     story = tell(rng, props, outcome=outcome, seconds=float(row_seconds[-1]))
     joints = solve_joints(story.motion.hand_poses(row_seconds))
     frames, gripper = link_frames(joints), story.motion.gripper(row_seconds)
-    light = draw_light(rng)
+    around = draw_surroundings(rng, site=site, width_px=width_px, height_px=height_px)
     return Scene(
         task=story.task,
         success=story.success,
@@ -77,20 +74,21 @@ def draw_scene(
         joints=joints,
         hand_poses=frames[:, HAND_FRAME],
         gripper=gripper,
-        cameras=_draw_cameras(rng, site, frames[:, HAND_FRAME], width_px, height_px),
+        cameras=_cameras(around, frames[:, HAND_FRAME]),
         figures=(*arm_figures(frames, gripper), *_prop_figures(story, props, row_seconds)),
-        light=light,
-        room=draw_room(rng, light, pixels_per_metre=_TABLE_PIXELS_PER_METRE_AND_WIDTH * width_px),
+        light=around.light,
+        room=around.room,
     )
 
 
-def _draw_cameras(
-    rng: np.random.Generator, site: int, hand_poses: Floats, width_px: int, height_px: int
-) -> dict[str, Camera]:
-    size = {"width_px": width_px, "height_px": height_px}
-    left = draw_exterior_camera(rng, site=site, side=1, num_rows=len(hand_poses), **size)
-    right = draw_exterior_camera(rng, site=site, side=-1, num_rows=len(hand_poses), **size)
-    return dict(zip(CAMERA_NAMES, (left, right, wrist_camera(hand_poses, **size)), strict=True))
+def _cameras(around: Surroundings, hand_poses: Floats) -> dict[str, Camera]:
+    static = around.exterior
+    size = {"width_px": static["left"].width_px, "height_px": static["left"].height_px}
+    return {
+        "left": static["left"].lasting(len(hand_poses)),
+        "right": static["right"].lasting(len(hand_poses)),
+        "wrist": wrist_camera(hand_poses, **size),
+    }
 
 
 def _prop_figures(story: Story, props: Sequence[Prop], row_seconds: Floats) -> list[Figure]:

@@ -18,8 +18,8 @@ GRIPPER_WIDTH_METRES = 0.085
 """Distance between the finger pads of the open gripper."""
 
 # Fingertip pose limits. The roll stays short of pi, where the Euler angle would jump to -pi.
-_TIP_LOW = np.array([0.32, -0.27, 0.13, np.pi - 0.45, -0.25, -0.8])
-_TIP_HIGH = np.array([0.60, 0.27, 0.34, np.pi - 0.08, 0.25, 0.8])
+TIP_LOW = np.array([0.32, -0.27, 0.13, np.pi - 0.45, -0.25, -0.8])
+TIP_HIGH = np.array([0.60, 0.27, 0.34, np.pi - 0.08, 0.25, 0.8])
 _GRASP_ROLL_RADIANS = np.pi - 0.1
 _LIFT_METRES = 0.15
 _HOLD_SECONDS = 0.5
@@ -62,7 +62,7 @@ def tell(rng: np.random.Generator, props: Sequence[Prop], *, outcome: Outcome, s
             "dropped" (it slips out on the way) are failures.
         seconds: least duration; wandering fills what the handling leaves. Handling takes 4 to 6 seconds.
     """
-    first_tip = rng.uniform(_TIP_LOW, _TIP_HIGH)
+    first_tip = rng.uniform(TIP_LOW, TIP_HIGH)
     legs = _wander(rng, first_tip, 0.8)
     hold = None
     if outcome != "wandered":
@@ -82,16 +82,16 @@ def _handle(
 ) -> tuple[list[Leg], Hold | None]:
     target, others = props[0], np.array([prop.place[:2] for prop in props])
     goal = free_place(rng, others)
-    grasp = _grasp_tip(target, target.place)
+    grasp = grasp_tip(target, target.place)
     if outcome == "missed":
         grasp[:2] += _MISS_METRES * np.array([np.cos(grasp[5]), np.sin(grasp[5])])
-    closed = 1.0 if outcome == "missed" else 1.0 - target.size_metres[1] / GRIPPER_WIDTH_METRES
+    closed = 1.0 if outcome == "missed" else closed_around(target)
     legs = [*_travel(rng, tip, _above(grasp), 0.0), _leg(rng, _above(grasp), grasp, 0.0)]
     attached = start_seconds + _total_seconds(legs) + _GRIPPER_SETTLED_SECONDS
     legs += [Leg(tip=grasp, gripper=closed, seconds=_HOLD_SECONDS), _leg(rng, grasp, _above(grasp), closed)]
     if outcome == "missed":
         return legs, None
-    place = _grasp_tip(target, goal)
+    place = grasp_tip(target, goal)
     legs += _wander(rng, legs[-1].tip, 0.7, gripper=closed)
     slipped = start_seconds + _total_seconds(legs) + _GRIPPER_LOOSE_SECONDS
     carried = 0.35 if outcome == "dropped" else closed
@@ -121,7 +121,7 @@ def _nearby(rng: np.random.Generator, tip: Floats) -> Floats:
     direction = rng.normal(size=3)
     direction *= rng.uniform(*_STROLL_METRES) / np.linalg.norm(direction)
     turn = rng.uniform([-0.2, -0.25, -0.5], [0.2, 0.25, 0.5])
-    goal: Floats = np.clip(tip + np.concatenate([direction, turn]), _TIP_LOW, _TIP_HIGH)
+    goal: Floats = np.clip(tip + np.concatenate([direction, turn]), TIP_LOW, TIP_HIGH)
     return goal
 
 
@@ -138,7 +138,13 @@ def _leg(rng: np.random.Generator, start: Floats, end: Floats, gripper: float) -
     return Leg(tip=end, gripper=gripper, seconds=max(distance / speed, _SHORTEST_LEG_SECONDS))
 
 
-def _grasp_tip(prop: Prop, place: Floats) -> Floats:
+def closed_around(prop: Prop) -> float:
+    """Gripper position, 0 open to 1 closed, at which the finger pads touch an object across its y axis."""
+    return float(1.0 - prop.size_metres[1] / GRIPPER_WIDTH_METRES)
+
+
+def grasp_tip(prop: Prop, place: Floats) -> Floats:
+    """Fingertip pose (6,) at which an object standing at a place (3,) is grasped."""
     height = max(0.55 * prop.size_metres[2], 0.025)
     return np.array([place[0], place[1], height, _GRASP_ROLL_RADIANS, 0.0, place[2]])
 
