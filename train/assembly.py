@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from store_schema.attributes import DimensionStatistics
 from train.clips import Clips
@@ -14,9 +14,10 @@ from train.drawn_clips import DrawnClips
 from train.objective import Objective
 from train.predictor import Predictor, PredictorConfig
 from train.presets import LatentShape, find_preset
+from train.ranks import ALONE, Ranks
 from train.recipe import TrainRecipe
+from train.share import share_of
 from train.subset import long_enough, nested_subset
-from train.update import NamedLosses
 from train.view import View
 from train.windows import WindowSampler
 
@@ -58,8 +59,8 @@ def _scales(statistics: DimensionStatistics) -> tuple[float, ...]:
     return tuple(std if std > MIN_STD else 1.0 for std in statistics.std)
 
 
-def window_sampler(recipe: TrainRecipe, view: View) -> WindowSampler:
-    """The draws of a recipe over the training split of a view. Raises SubsetError."""
+def window_sampler(recipe: TrainRecipe, view: View, ranks: Ranks = ALONE) -> WindowSampler:
+    """This process's draws of a recipe over the training split of a view. Raises SubsetError."""
     trajectories = long_enough(view.split("train"), recipe.clip_frames)
     if recipe.hours is not None:
         trajectories = nested_subset(
@@ -74,25 +75,35 @@ def window_sampler(recipe: TrainRecipe, view: View) -> WindowSampler:
         batch_clips=recipe.batch_clips,
         sample_by=recipe.sample_by,
         seed=recipe.seed,
+        rank=ranks.rank,
+        world_size=ranks.size,
     )
 
 
-def drawn_clips(recipe: TrainRecipe, view: View) -> DrawnClips:
-    """The clips of a recipe, in the order of its updates."""
+def drawn_clips(recipe: TrainRecipe, view: View, ranks: Ranks = ALONE) -> DrawnClips:
+    """This process's clips of a recipe, in the order of its updates. Raises ShareError, SubsetError."""
+    share = share_of(recipe, ranks.size)
     return DrawnClips(
         supply=view.clips,
-        sampler=window_sampler(recipe, view),
+        sampler=window_sampler(recipe, view, ranks),
         clip_frames=recipe.clip_frames,
-        micro_batch_clips=recipe.micro_batch_clips,
+        micro_batch_clips=share.micro_batch_clips,
     )
 
 
-def named_losses(recipe: TrainRecipe, predictor: Predictor, device: torch.device) -> NamedLosses[Clips]:
+def named_losses(recipe: TrainRecipe, predictor: Predictor, device: torch.device) -> "PredictorLosses":
     """The objective of a recipe as the loop calls it."""
-    objective = Objective(rollout_steps=recipe.rollout_steps)
+    return PredictorLosses(predictor, Objective(rollout_steps=recipe.rollout_steps), device)
 
-    def losses_of(clips: Clips) -> Mapping[str, Tensor]:
-        with autocast(device):
-            return objective(predictor, clips.latents_BTND, clips.actions_BTA, clips.states_BTA)
 
-    return losses_of
+class PredictorLosses(nn.Module):
+    """Predictor and objective as one module: all passes of one loss are one forward pass to DDP."""
+
+    def __init__(self, predictor: Predictor, objective: Objective, device: torch.device) -> None:
+        super().__init__()
+        self.predictor, self.objective, self.device = predictor, objective, device
+
+    def forward(self, clips: Clips) -> Mapping[str, Tensor]:
+        """Named losses of a micro-batch, scalars."""
+        with autocast(self.device):
+            return self.objective(self.predictor, clips.latents_BTND, clips.actions_BTA, clips.states_BTA)

@@ -18,17 +18,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from torch import Tensor
 
-from store_schema.store import Store
-from train.checkpoint import Checkpoint
 from train.clips import Clips
-from train.device import autocast, choose_device
+from train.device import autocast
 from train.held_out import HeldOutClips
 from train.objective import rollout
+from train.opened_run import OpenedRun
 from train.predictor import Predictor
-from train.provenance import ensure_same
-from train.revisions import revision_to_train_on, revision_trained_on
+from train.ranks import ALONE, Ranks
 from train.run_folder import RunFolder, write_json
-from train.trained import trained_predictor
 from train.view import View
 
 HORIZONS: Final = (1, 2, 4, 8)
@@ -38,6 +35,7 @@ COPY_LAST_FRAME: Final = "copy_last_frame"
 ZERO_ACTION: Final = "zero_action"
 SHUFFLED_ACTION: Final = "shuffled_action"
 _L1: Final = "l1"
+_SCORED: Final = (_L1, COPY_LAST_FRAME, ZERO_ACTION, SHUFFLED_ACTION)
 
 
 class EvaluationError(Exception):
@@ -96,14 +94,24 @@ class Errors:
         }
 
 
-def measure(predictor: Predictor, clips: HeldOutClips, *, batch_clips: int, device: torch.device) -> Errors:
-    """Errors over all of `clips`, which are `CLIP_FRAMES` long; every start weighs the same."""
-    sums: dict[str, Tensor] = {}
+def measure(
+    predictor: Predictor,
+    clips: HeldOutClips,
+    *,
+    batch_clips: int,
+    device: torch.device,
+    ranks: Ranks = ALONE,
+) -> Errors:
+    """Errors over all of `clips`, which are `CLIP_FRAMES` long; every start weighs the same.
+
+    Several processes share the batches and all return the errors over all of them.
+    """
+    sums = {name: torch.zeros(len(HORIZONS), dtype=torch.float64, device=device) for name in _SCORED}
     with _evaluating(predictor), autocast(device):
-        for batch in clips.batches(batch_clips):
+        for batch in clips.batches(batch_clips, rank=ranks.rank, world_size=ranks.size):
             for name, errors_BH in open_loop_errors(predictor, batch).items():
-                sums[name] = sums.get(name, 0.0) + errors_BH.double().sum(dim=0)
-    means = {name: tuple((total / len(clips)).tolist()) for name, total in sums.items()}
+                sums[name] += errors_BH.double().sum(dim=0)
+    means = {name: tuple((ranks.add_up(total) / len(clips)).tolist()) for name, total in sums.items()}
     return Errors(
         l1=means.pop(_L1), baselines=means, num_starts=len(clips), num_trajectories=clips.num_trajectories
     )
@@ -132,24 +140,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure the run's last checkpoint on every held-out start and write evaluation.json.
 
-    store_revision: None takes the one trained on, or of another store the last that is sealed. Raises
-    RunNotFoundError, CheckpointError, HeldOutError, StoreError, and RunMismatchError where the store was
-    encoded otherwise than the one trained on.
+    Raises HeldOutError, and what `OpenedRun.open` raises.
     """
-    folder = RunFolder(run_path)
-    folder.ensure_trained()
-    checkpoint, store = Checkpoint.load(folder.checkpoint), Store.open(store_path)
-    if store_revision is None:
-        store = revision_trained_on(store, checkpoint.trained_on)
-    else:
-        store = revision_to_train_on(store, store_revision)
-    ensure_same_latents(checkpoint, store)
-    target = choose_device(device)
-    predictor = trained_predictor(checkpoint).to(target)
-    view = View.of_store(store, target)
-    clips = HeldOutClips.of(view, CLIP_FRAMES)
-    errors = measure(predictor, clips, batch_clips=checkpoint.recipe["micro_batch_clips"], device=target)
-    return write_evaluation(folder, errors, view, checkpoint.step)
+    run = OpenedRun.open(run_path, store_path, store_revision=store_revision, device=device)
+    clips = HeldOutClips.of(run.view, CLIP_FRAMES)
+    batch_clips = run.checkpoint.recipe["micro_batch_clips"]
+    errors = measure(run.predictor, clips, batch_clips=batch_clips, device=run.device)
+    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step)
 
 
 def write_evaluation(folder: RunFolder, errors: Errors, view: View, step: int) -> dict[str, Any]:
@@ -193,20 +190,6 @@ def read_evaluation(folder: RunFolder, *, step: int) -> dict[str, Any] | None:
         ) from error
     values: dict[str, Any] = json.loads(content)
     return values if measured.measured_on.checkpoint_step == step else None
-
-
-def ensure_same_latents(checkpoint: Checkpoint, store: Store) -> None:
-    """Raise RunMismatchError unless the store was encoded as the one trained on."""
-    fingerprint = store.attributes.fingerprint
-    found = {
-        "encoder": fingerprint.encoder.name,
-        "encoder_weights_sha256": fingerprint.encoder.weights_sha256,
-        "fingerprint_sha256": fingerprint.sha256(),
-    }
-    of_run = {name: checkpoint.trained_on.get(name) for name in found}
-    ensure_same(
-        "store", of_run, found, "Point --store at a store built under the settings of the one trained on."
-    )
 
 
 @contextmanager

@@ -64,14 +64,16 @@ class HeldOutClips:
         """A random part of at most `num_starts` starts."""
         return replace(self, start_S=self.start_S[:num_starts], trajectory_S=self.trajectory_S[:num_starts])
 
-    def batches(self, batch_clips: int) -> Iterator[Clips]:
+    def batches(self, batch_clips: int, *, rank: int = 0, world_size: int = 1) -> Iterator[Clips]:
         """The clips in order, at most `batch_clips` at a time, each batch with the clip after its last added.
 
+        Of several processes each has every `world_size`-th batch, from the `rank`-th on.
         After the very last clip comes the first. So row i + 1 is always another clip than row i, and pairing
         each clip with the next is one cyclic permutation of all of them, whatever the batch size.
         """
         cycle = np.append(self.start_S, self.start_S[0])
-        parts = (cycle[begin : begin + batch_clips + 1] for begin in range(0, len(self), batch_clips))
+        begins = range(rank * batch_clips, len(self), world_size * batch_clips)
+        parts = (cycle[begin : begin + batch_clips + 1] for begin in begins)
         supply = self.view.clips
         with supply.stream(parts, clip_frames=self.clip_frames, max_clips=batch_clips + 1) as stream:
             yield from stream

@@ -1,6 +1,7 @@
 """The loop: updates in order, with validation, checkpoints and a stop request between them.
 
-It knows neither store nor predictor: any source of batches goes with any named losses over them.
+It knows neither store nor predictor: any source of batches goes with any named losses over them. Every
+process of a run goes through its own loop, and all do the same updates.
 """
 
 import time
@@ -12,9 +13,11 @@ import torch
 from torch import nn
 
 from train.clips import BatchSource, BatchStream
-from train.metrics import MetricsLog
+from train.metrics import Log
+from train.ranks import ALONE, Ranks
 from train.recipe import TrainRecipe
 from train.schedule import Phase
+from train.share import share_of
 from train.signals import StopRequest
 from train.update import NamedLosses, UpdateResult, update
 
@@ -23,7 +26,10 @@ BatchT = TypeVar("BatchT")
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What `on_progress` is told after every update: `step` of `total_steps` are done."""
+    """What `on_progress` is told after every update: `step` of `total_steps` are done.
+
+    clips_per_second: of all processes. data_wait_share: of the process that waited longest.
+    """
 
     step: int
     total_steps: int
@@ -43,20 +49,22 @@ class Loop(Generic[BatchT]):
     optimiser: torch.optim.Optimizer
     source: BatchSource[BatchT]
     losses_of: NamedLosses[BatchT]
-    log: MetricsLog
+    log: Log
     validate: Callable[[int], None]
     save: Callable[[int], None]
     on_progress: Callable[[Progress], None]
+    ranks: Ranks = ALONE
 
     def run(self, first_step: int, stop: StopRequest) -> int:
         """Do the updates from `first_step` to the last, or until asked to stop; how many are done then.
 
-        A checkpoint precedes the validation of its step, so a resumed run begins with the latter.
-        Raises NonFiniteLossError, and what the source raises.
+        A checkpoint precedes the validation of its step, so a resumed run begins with the latter. Whichever
+        process is asked to stop, all stop after the same update. Raises NonFiniteLossError, and what
+        the source raises.
         """
         step, saved_step = first_step, first_step
         with self.source.stream(first_step) as stream:
-            while not stop.requested:
+            while not self.ranks.maximum(stop.requested):
                 if step > 0 and self._is_due(step, self.recipe.validate_every):
                     self.validate(step)
                 if step == self.recipe.steps:
@@ -80,12 +88,14 @@ class Loop(Generic[BatchT]):
             self.optimiser,
             self.losses_of,
             stream,
-            micro_batches=self.recipe.micro_batches,
+            micro_batches=share_of(self.recipe, self.ranks.size).micro_batches,
             step=step,
             learning_rate=self.recipe.schedule.learning_rate(step),
+            ranks=self.ranks,
         )
         seconds = time.perf_counter() - started
-        self._report(step, result, seconds, waited_seconds=stream.waited_seconds - waited_before)
+        waited_seconds = self.ranks.maximum(stream.waited_seconds - waited_before)
+        self._report(step, result, seconds, waited_seconds=waited_seconds)
 
     def _report(self, step: int, result: UpdateResult, seconds: float, *, waited_seconds: float) -> None:
         schedule = self.recipe.schedule

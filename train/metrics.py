@@ -7,12 +7,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from store_schema.atomic import naming, write_atomically
 from train.run_folder import RunFolder
+
+
+class Log(Protocol):
+    """Where the loop writes what it measured."""
+
+    def train(self, step: int, values: Mapping[str, float | str]) -> None:
+        """What update number `step`, counted from 1, measured."""
+
+    def validation(self, step: int, values: Mapping[str, Any]) -> None:
+        """Errors by horizon after `step` updates, as `train.evaluation.Errors.to_json` gives them."""
+
+    def sync(self) -> None:
+        """Put all lines on the disk, so that no checkpoint is ahead of them."""
+
+
+class NoLog:
+    """For the processes of a run that do not keep its folder."""
+
+    def train(self, _step: int, _values: Mapping[str, float | str]) -> None:
+        """Nothing."""
+
+    def validation(self, _step: int, _values: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def sync(self) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True, eq=False)

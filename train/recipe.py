@@ -22,7 +22,8 @@ class RecipeError(ValueError):
 class TrainRecipe:
     """What `train.recipe_defaults.recipe_for` resolves a preset and its overrides to.
 
-    batch_clips: clips of one update, over all processes. micro_batch_clips: clips on the device at once.
+    batch_clips: clips of one update, over all processes. micro_batch_clips: clips on a device at once; a run
+    may change it on its way, for it decides nothing but the order of sums.
     hours: hours of recording to train on, None for all. lr_*, *_steps: the schedule's three phases; the
     constant one takes what warm-up and decay leave of `steps`.
     validation_starts: held-out starts scored during the run; its end scores all of them.
@@ -61,11 +62,6 @@ class TrainRecipe:
         _ensure_divisible(self)
         _ensure_clip_holds_rollout(self)
         _ensure_phases_fit(self)
-
-    @property
-    def micro_batches(self) -> int:
-        """Passes that one update accumulates, with one process."""
-        return self.batch_clips // self.micro_batch_clips
 
     @property
     def schedule(self) -> WarmupConstantDecay:

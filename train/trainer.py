@@ -1,28 +1,33 @@
-"""`train`: a recipe and a store in, a run folder out."""
+"""`train`: a recipe and a store in, a run folder out, by one process or by all that torchrun started."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from store_schema.store import Store
-from train.assembly import drawn_clips, named_losses, predictor_config, window_sampler
+from train.assembly import drawn_clips, predictor_config, window_sampler
 from train.clips import Clips
-from train.device import choose_device
 from train.evaluation import CLIP_FRAMES, measure, read_evaluation, write_evaluation
 from train.held_out import HeldOutClips
 from train.initial_weights import file_sha256
+from train.launch import ranks_of_torchrun
 from train.loop import Loop, Progress
-from train.metrics import MetricsLog, open_log
+from train.metrics import Log, NoLog, open_log
 from train.optimiser import build_adamw
 from train.predictor import Predictor
-from train.provenance import TrainedOn
+from train.provenance import TrainedOn, ensure_same
+from train.ranks import Ranks
 from train.recipe import TrainRecipe
+from train.replicas import replicated_losses
 from train.revisions import revision_to_train_on, revision_trained_on, trained_on_of
 from train.run_folder import RunFolder
-from train.run_state import RunState
+from train.run_state import RunState, with_micro_batch_of_run
+from train.share import share_of
+from train.shared_optimiser import share_optimiser
 from train.signals import stop_on_signal
 from train.view import View
 
@@ -55,6 +60,7 @@ def train(
     store_revision: int | None = None,
     init: Path | None = None,
     device: str | None = None,
+    micro_batch_clips: int | None = None,
     view_of: Callable[[Store, torch.device], View] = View.of_store,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> TrainResult:
@@ -62,39 +68,67 @@ def train(
 
     store_revision: None takes the one that the run was begun on, or for a new run the last that is sealed.
     init: an official predictor or a checkpoint of ours to start from. device: 'cpu', 'cuda', or None to
-    choose. view_of: what the run sees of the store and how its clips come; by default from its slots.
-    SIGTERM and SIGINT save and return. Raises RunMismatchError where the folder holds another run,
-    NonFiniteLossError, HeldOutError, SubsetError, PresetShapeError, DeviceError, StoreError and what reading
-    `init` raises.
+    choose. micro_batch_clips: instead of the recipe's; None keeps that of a run that is resumed. view_of:
+    what the run sees of the store and how its clips come; by default from its slots.
+
+    The processes that torchrun starts all call this alike and return alike; the first one alone touches
+    `run_path` and calls `on_progress`. SIGTERM and SIGINT, to any of them, save and return.
+
+    Raises RunMismatchError where the folder holds another run, NonFiniteLossError, HeldOutError, SubsetError,
+    PresetShapeError, DeviceError, StoreError and what reading `init` raises; with several processes also
+    LaunchError, ShareError, OtherProcessError and LostProcessError.
     """
-    recipe = replace(recipe, init_sha256=None if init is None else file_sha256(init))
-    folder, target = RunFolder(run_path), choose_device(device)
-    view = view_of(_open_store(store_path, folder, store_revision), target)
-    held_out = HeldOutClips.of(view, CLIP_FRAMES)
-    state = _prepare(recipe, view, folder, target)
-    with folder.hold():
-        first_step = state.begin_or_resume(init)
-        evaluation = read_evaluation(state.folder, step=recipe.steps)
-        if evaluation is not None:
-            return TrainResult(
-                run_path=run_path, step=recipe.steps, total_steps=recipe.steps, evaluation=evaluation
-            )
-        state.folder.remember_store(store_path)
-        with open_log(state.folder, first_step) as log, stop_on_signal() as stop:
-            step = _loop(state, held_out, target, log, on_progress).run(first_step, stop)
-        evaluation = read_evaluation(state.folder, step=recipe.steps)
+    folder = RunFolder(run_path)
+    with ranks_of_torchrun(device) as ranks, ExitStack() as held:
+        asked = ranks.on_first(lambda: _asked(recipe, folder, init, micro_batch_clips))
+        with ranks.together():
+            view = view_of(_open_store(store_path, asked, store_revision), ranks.device)
+            held_out = HeldOutClips.of(view, CLIP_FRAMES)
+            state = _prepare(asked.recipe, view, folder, ranks)
+        _ensure_same_data(state.trained_on, ranks)
+
+        def begin() -> tuple[int, dict[str, Any] | None]:
+            held.enter_context(folder.hold())
+            return state.begin_or_resume(init), read_evaluation(folder, step=recipe.steps)
+
+        step, evaluation = ranks.on_first(begin)
+        if evaluation is None:
+            step = _train(state, held_out, ranks, on_progress, first_step=step, store_path=store_path)
+            evaluation = ranks.on_first(lambda: read_evaluation(folder, step=recipe.steps))
     return TrainResult(run_path=run_path, step=step, total_steps=recipe.steps, evaluation=evaluation)
 
 
-def _open_store(path: Path, folder: RunFolder, revision: int | None) -> Store:
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the first process makes of the call and of the run's folder; trained_on is None for a new run."""
+
+    recipe: TrainRecipe
+    trained_on: Mapping[str, Any] | None
+
+
+def _asked(
+    recipe: TrainRecipe, folder: RunFolder, init: Path | None, micro_batch_clips: int | None
+) -> _Asked:
+    if micro_batch_clips is None:
+        recipe = with_micro_batch_of_run(recipe, folder)
+    else:
+        recipe = replace(recipe, micro_batch_clips=micro_batch_clips)
+    return _Asked(
+        recipe=replace(recipe, init_sha256=None if init is None else file_sha256(init)),
+        trained_on=trained_on_of(folder.checkpoint) if folder.checkpoint.is_file() else None,
+    )
+
+
+def _open_store(path: Path, asked: _Asked, revision: int | None) -> Store:
     store = Store.open(path)
-    if revision is None and folder.checkpoint.is_file():
-        return revision_trained_on(store, trained_on_of(folder.checkpoint))
+    if revision is None and asked.trained_on is not None:
+        return revision_trained_on(store, asked.trained_on)
     return revision_to_train_on(store, revision)
 
 
-def _prepare(recipe: TrainRecipe, view: View, folder: RunFolder, device: torch.device) -> RunState:
-    predictor = Predictor(predictor_config(recipe, view), seed=recipe.seed).to(device)
+def _prepare(recipe: TrainRecipe, view: View, folder: RunFolder, ranks: Ranks) -> RunState:
+    share_of(recipe, ranks.size)
+    predictor = Predictor(predictor_config(recipe, view), seed=recipe.seed).to(ranks.device)
     return RunState(
         recipe=recipe,
         trained_on=TrainedOn.of(view, window_sampler(recipe, view)),
@@ -104,37 +138,70 @@ def _prepare(recipe: TrainRecipe, view: View, folder: RunFolder, device: torch.d
     )
 
 
+def _ensure_same_data(trained_on: TrainedOn, ranks: Ranks) -> None:
+    """Machines may each have their own copy of a store."""
+    of_first, own = ranks.from_first(asdict(trained_on)), asdict(trained_on)
+    with ranks.together():
+        ensure_same("data", of_first, own, "Give every process the same store, whole and sealed.")
+
+
+def _train(
+    state: RunState,
+    held_out: HeldOutClips,
+    ranks: Ranks,
+    on_progress: Callable[[Progress], None],
+    *,
+    first_step: int,
+    store_path: Path,
+) -> int:
+    """How many updates are done in the end."""
+    log: Log = NoLog()
+    share_optimiser(state.optimiser, ranks)
+    with ExitStack() as opened:
+        with ranks.together():
+            if ranks.is_first:
+                state.folder.remember_store(store_path)
+                log = opened.enter_context(open_log(state.folder, first_step))
+        stop = opened.enter_context(stop_on_signal())
+        return _loop(state, held_out, ranks, log, on_progress).run(first_step, stop)
+
+
 def _loop(
     state: RunState,
     held_out: HeldOutClips,
-    device: torch.device,
-    log: MetricsLog,
+    ranks: Ranks,
+    log: Log,
     on_progress: Callable[[Progress], None],
 ) -> Loop[Clips]:
     def save(step: int) -> None:
-        log.sync()
-        state.save(step)
+        with ranks.together():
+            if ranks.is_first:
+                log.sync()
+                state.save(step)
 
     return Loop(
         recipe=state.recipe,
         model=state.predictor,
         optimiser=state.optimiser,
-        source=drawn_clips(state.recipe, held_out.view),
-        losses_of=named_losses(state.recipe, state.predictor, device),
+        source=drawn_clips(state.recipe, held_out.view, ranks),
+        losses_of=replicated_losses(state.recipe, state.predictor, ranks),
         log=log,
-        validate=lambda step: _validate(step, state, held_out, device, log),
+        validate=lambda step: _validate(step, state, held_out, ranks, log),
         save=save,
-        on_progress=on_progress,
+        on_progress=on_progress if ranks.is_first else lambda _progress: None,
+        ranks=ranks,
     )
 
 
-def _validate(
-    step: int, state: RunState, held_out: HeldOutClips, device: torch.device, log: MetricsLog
-) -> None:
+def _validate(step: int, state: RunState, held_out: HeldOutClips, ranks: Ranks, log: Log) -> None:
     recipe, is_last = state.recipe, step == state.recipe.steps
     clips = held_out if is_last else held_out.first(recipe.validation_starts)
-    errors = measure(state.predictor, clips, batch_clips=recipe.micro_batch_clips, device=device)
-    log.validation(step, errors.to_json())
-    if is_last:
-        log.sync()
-        write_evaluation(state.folder, errors, held_out.view, step)
+    errors = measure(
+        state.predictor, clips, batch_clips=recipe.micro_batch_clips, device=ranks.device, ranks=ranks
+    )
+    with ranks.together():
+        if ranks.is_first:
+            log.validation(step, errors.to_json())
+            if is_last:
+                log.sync()
+                write_evaluation(state.folder, errors, held_out.view, step)

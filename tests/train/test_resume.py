@@ -95,3 +95,33 @@ def test_a_run_asked_to_stop_saves_says_how_to_go_on_and_goes_on(
     assert not (run / "evaluation.json").exists()
     assert train(tiny_recipe(), tiny_store, run, device="cpu").evaluation is not None
     assert_same_run(run, uninterrupted)
+
+
+def stopped_after_two(recipe, store: Path, run: Path) -> None:
+    def stop(progress):
+        if progress.step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert train(recipe, store, run, device="cpu", on_progress=stop).step == 2
+
+
+def test_a_resumed_run_keeps_its_micro_batch_bit_for_bit(tiny_store, tiny_recipe, uninterrupted, tmp_path):
+    """The recipe asked for may come from another default, or from the memory of another GPU."""
+    stopped_after_two(tiny_recipe(), tiny_store, tmp_path / "run")
+    train(tiny_recipe(micro_batch_clips=4), tiny_store, tmp_path / "run", device="cpu")
+    assert_same_run(tmp_path / "run", uninterrupted)
+    assert Checkpoint.load(tmp_path / "run" / "checkpoint.pt").recipe == tiny_recipe().to_json()
+
+
+def test_a_run_goes_on_with_another_micro_batch_where_one_is_asked_for(
+    tiny_store, tiny_recipe, uninterrupted, tmp_path
+):
+    stopped_after_two(tiny_recipe(), tiny_store, tmp_path / "run")
+    train(tiny_recipe(), tiny_store, tmp_path / "run", device="cpu", micro_batch_clips=1)
+    ours, theirs = (
+        [line["loss"] for line in read_metrics(run / "metrics.jsonl") if line["kind"] == "train"]
+        for run in (tmp_path / "run", uninterrupted)
+    )
+    assert ours[:2] == theirs[:2]
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    assert Checkpoint.load(tmp_path / "run" / "checkpoint.pt").recipe["micro_batch_clips"] == 1
