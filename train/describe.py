@@ -5,6 +5,7 @@ Shape legend: B clips, T frames, N tokens per frame, D encoder width, P predicto
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,9 +20,9 @@ _BACKWARD_AND_FORWARD = 3
 def describe(name: str) -> dict[str, Any]:
     """Parameters, FLOPs of one update and shapes of a preset; raises UnknownPresetError.
 
-    `flops_per_step` counts what block-causal attention needs, `flops_per_step_masked_in_full` what a kernel
-    spends that computes the masked part as well. Presets that take any store are told for the small random
-    encoder's latents; `shapes` says which.
+    `flops_per_step` counts what an update computes, `flops_per_step_plain` what the public loop spends, which
+    computes masked pairs and the rollout's context as well. Presets that take any store are told for the
+    small random encoder's latents; `shapes` says which.
     """
     chosen = find_preset(name)
     config, training = chosen.config(chosen.latent_shape), chosen.training
@@ -29,40 +30,64 @@ def describe(name: str) -> dict[str, Any]:
         "name": name,
         "kind": "predictor",
         "parameters": count_parameters(config),
-        "flops_per_step": flops_per_step(config, training, block_causal=True),
-        "flops_per_step_masked_in_full": flops_per_step(config, training, block_causal=False),
-        "flops_counted": "multiply and add as two; forward, backward and rollout; attention block-causal",
+        "flops_per_step": flops_per_step(config, training),
+        "flops_per_step_plain": plain_flops_per_step(config, training),
+        "flops_counted": "multiply and add as two; forward, backward and rollout; attention block-causal, "
+        "frame 0 of the rollout taken from teacher forcing",
         "shapes": _shapes(chosen, config),
     }
 
 
+@lru_cache(maxsize=64)
 def count_parameters(config: PredictorConfig) -> int:
     """Parameters of the module that `config` builds, the unused extrinsics map with them."""
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in Predictor(config).parameters())
 
 
-def flops_per_step(config: PredictorConfig, training: TrainingDefaults, *, block_causal: bool) -> int:
-    """FLOPs of one update: 3 B (forward(T-1) + forward(2) + ... + forward(rollout_steps)), no recomputation.
+def flops_per_step(config: PredictorConfig, training: TrainingDefaults) -> int:
+    """FLOPs of one update of B clips, without recomputation: 3 B (F(T-1, 0) + F(1, 1) + ... + F(1, k-1)).
 
-    Matrix products only; norms, softmax and rotations are left out.
+    F(t, c) is `forward_flops` of t frames after c kept ones, T the frames of a clip, k the rollout's steps.
+    Matrix products only; norms, softmax and rotations are left out. Every product counts thrice, also the
+    first maps', whose inputs need no gradient (0.1 % of the published step).
+    """
+    return training.batch_clips * flops_per_clip(config, training.clip_frames, training.rollout_steps)
+
+
+def flops_per_clip(config: PredictorConfig, clip_frames: int, rollout_steps: int) -> int:
+    """What one clip adds to `flops_per_step`: forward and backward of both losses."""
+    forward = forward_flops(config, clip_frames - 1) + sum(
+        forward_flops(config, 1, prefix_frames=frame) for frame in range(1, rollout_steps)
+    )
+    return _BACKWARD_AND_FORWARD * forward
+
+
+def plain_flops_per_step(config: PredictorConfig, training: TrainingDefaults) -> int:
+    """FLOPs of the same update where masked pairs are computed, and the rollout runs over its whole context.
+
+    3 B (G(T-1) + G(2) + ... + G(k)), G(t) being `forward_flops` of t frames with all (t K)^2 pairs.
     """
     pass_lengths = [training.clip_frames - 1, *range(2, training.rollout_steps + 1)]
-    forward = sum(forward_flops(config, length, block_causal=block_causal) for length in pass_lengths)
+    forward = sum(forward_flops(config, length, block_causal=False) for length in pass_lengths)
     return _BACKWARD_AND_FORWARD * training.batch_clips * forward
 
 
-def forward_flops(config: PredictorConfig, num_frames: int, *, block_causal: bool) -> int:
-    """FLOPs of one clip's forward pass over T frames.
+def forward_flops(
+    config: PredictorConfig, num_frames: int, *, prefix_frames: int = 0, block_causal: bool = True
+) -> int:
+    """FLOPs of one clip's forward pass over t frames after c frames whose keys and values were kept.
 
-    Per layer: 2 S (4 + 2 mlp_ratio) P^2 for the linear maps of S = T K tokens and 4 P pairs for attention,
-    where pairs (query, key) number S^2 if masked ones are computed and K^2 T (T+1) / 2 if not. Around the
-    layers: 4 T N D P for the maps from and to the encoder's width and 4 T 7 P for action and state.
+    Per layer: 2 S (4 + 2 mlp_ratio) P^2 for the linear maps of S = t K tokens and 4 P pairs for attention,
+    where pairs (query, key) number K^2 (t c + t (t+1) / 2), or K^2 t (c + t) if masked ones are computed.
+    Around the layers: 4 t N D P for the maps from and to the encoder's width and 4 t 7 P for action and
+    state.
     """
     tokens = num_frames * config.tokens_per_step
-    steps_seen = num_frames * (num_frames + 1) // 2 if block_causal else num_frames**2
+    new_pairs = num_frames * (num_frames + 1) // 2 if block_causal else num_frames**2
+    step_pairs = num_frames * prefix_frames + new_pairs
     linear = 2 * tokens * (4 + 2 * config.mlp_ratio) * config.width**2
-    attention = 4 * config.width * steps_seen * config.tokens_per_step**2
+    attention = 4 * config.width * step_pairs * config.tokens_per_step**2
     outside = 4 * num_frames * config.width * (config.num_tokens * config.encoder_width + ACTION_SIZE)
     return round(config.depth * (linear + attention) + outside)
 

@@ -22,6 +22,16 @@ def choose_device(name: str | None) -> torch.device:
     return device
 
 
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """Of matrix products under `autocast`."""
+    return torch.bfloat16 if device.type == "cuda" else torch.float32
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory of a GPU that nobody uses now; None for a CPU, whose memory is shared with all else."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """bfloat16 matrix products on a GPU; the CPU computes in float32, and the same bits every time."""
     if device.type == "cuda":

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from train.poses import integrate_pose
 from train.predictor import Predictor
+from train.prefix import NO_FRAMES, Prefix
 
 
 class ClipTooShortError(ValueError):
@@ -21,13 +22,6 @@ class ClipTooShortError(ValueError):
 def normalise_latents(latents_BTND: torch.Tensor) -> torch.Tensor:
     """Layer norm over the channels without learned scale or shift, as the stored latents have it."""
     return F.layer_norm(latents_BTND, latents_BTND.shape[-1:])
-
-
-def predict_latents(
-    predictor: Predictor, latents_BTND: torch.Tensor, actions_BTA: torch.Tensor, states_BTA: torch.Tensor
-) -> torch.Tensor:
-    """One pass of the predictor, normalised: the latent after each frame, (B, T, N, D)."""
-    return normalise_latents(predictor(latents_BTND, actions_BTA, states_BTA))
 
 
 def teacher_forcing_loss(predicted_BTND: torch.Tensor, latents_BTND: torch.Tensor) -> torch.Tensor:
@@ -40,6 +34,7 @@ def teacher_forcing_loss(predicted_BTND: torch.Tensor, latents_BTND: torch.Tenso
 
 def rollout_loss(
     predictor: Predictor,
+    first_frame: Prefix,
     predicted_BTND: torch.Tensor,
     latents_BTND: torch.Tensor,
     actions_BTA: torch.Tensor,
@@ -50,15 +45,21 @@ def rollout_loss(
 
     The first of these frames is the teacher-forced prediction (it saw frame 0 alone) and counts in the mean;
     states and actions are the recorded ones; gradient flows back through every prediction fed in. So does the
-    public training script (`forward_predictions` in `app/vjepa_droid/train.py` of facebookresearch/vjepa2).
+    public training script (`forward_predictions` in `app/vjepa_droid/train.py` of facebookresearch/vjepa2),
+    which computes frame 0 and every fed frame again at each step: here each is computed once, and frame 0 by
+    teacher forcing already (`first_frame`; not read where `rollout_steps` is 1).
     """
-    context_BTND = torch.cat([latents_BTND[:, :1], predicted_BTND[:, :1]], dim=1)
-    for num_frames in range(2, rollout_steps + 1):
-        next_BTND = predict_latents(
-            predictor, context_BTND, actions_BTA[:, :num_frames], states_BTA[:, :num_frames]
-        )[:, -1:]
-        context_BTND = torch.cat([context_BTND, next_BTND], dim=1)
-    return F.l1_loss(context_BTND[:, 1:], latents_BTND[:, 1 : rollout_steps + 1])
+    prefix, rolled_out_B1ND = first_frame, [predicted_BTND[:, :1]]
+    for frame in range(1, rollout_steps):
+        output_B1ND, prefix = predictor.extend(
+            prefix,
+            rolled_out_B1ND[-1],
+            actions_BTA[:, frame : frame + 1],
+            states_BTA[:, frame : frame + 1],
+            keep=int(frame + 1 < rollout_steps),
+        )
+        rolled_out_B1ND.append(normalise_latents(output_B1ND))
+    return F.l1_loss(torch.cat(rolled_out_B1ND, dim=1), latents_BTND[:, 1 : rollout_steps + 1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +86,19 @@ class Objective:
         Raises ClipTooShortError where the clip ends before the rollout does.
         """
         self._ensure_long_enough(latents_BTND.shape[1])
-        predicted_BTND = predict_latents(predictor, latents_BTND[:, :-1], actions_BTA, states_BTA[:, :-1])
+        output_BTND, first_frame = predictor.extend(
+            None, latents_BTND[:, :-1], actions_BTA, states_BTA[:, :-1], keep=int(self.rollout_steps > 1)
+        )
+        predicted_BTND = normalise_latents(output_BTND)
         teacher_forced = teacher_forcing_loss(predicted_BTND, latents_BTND)
         rolled_out = rollout_loss(
-            predictor, predicted_BTND, latents_BTND, actions_BTA, states_BTA, self.rollout_steps
+            predictor,
+            first_frame,
+            predicted_BTND,
+            latents_BTND,
+            actions_BTA,
+            states_BTA,
+            self.rollout_steps,
         )
         return {
             "loss": teacher_forced + rolled_out,
@@ -113,12 +123,16 @@ def rollout(
     """Predict T frames from one frame, its state and T actions alone: normalised latents (B, T, N, D).
 
     Later latents are the predictor's own and later states are integrated from the actions given, so nothing
-    recorded after the first frame comes in.
+    recorded after the first frame comes in. Every frame is computed once.
     """
-    latents_BTND, states_BTA = first_latent_BND[:, None], first_state_BA[:, None]
-    for step in range(actions_BTA.shape[1]):
-        next_BTND = predict_latents(predictor, latents_BTND, actions_BTA[:, : step + 1], states_BTA)[:, -1:]
-        latents_BTND = torch.cat([latents_BTND, next_BTND], dim=1)
-        next_state_BA = integrate_pose(states_BTA[:, -1], actions_BTA[:, step])
-        states_BTA = torch.cat([states_BTA, next_state_BA[:, None]], dim=1)
-    return latents_BTND[:, 1:]
+    prefix, num_frames = NO_FRAMES, actions_BTA.shape[1]
+    latent_B1ND, state_BA, predicted_B1ND = first_latent_BND[:, None], first_state_BA, []
+    for step in range(num_frames):
+        action_BA = actions_BTA[:, step]
+        output_B1ND, prefix = predictor.extend(
+            prefix, latent_B1ND, action_BA[:, None], state_BA[:, None], keep=int(step + 1 < num_frames)
+        )
+        latent_B1ND = normalise_latents(output_B1ND)
+        predicted_B1ND.append(latent_B1ND)
+        state_BA = integrate_pose(state_BA, action_BA)
+    return torch.cat(predicted_B1ND, dim=1)

@@ -7,20 +7,25 @@ K tokens of a step (action, state, N of the frame).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from train.attention import block_causal_mask, transformer_block
+from train.attention import Pattern, PredictorBlock, block_causal_pattern, transformer_block
+from train.prefix import NO_FRAMES, KeyValue, Prefix
 from train.rope import CONDITION_TOKENS, rotated_width, rotation_table
 
 ACTION_SIZE = 7
 """xyz, Euler angles, gripper: of a state, and of the change that an action is."""
 
 Head = Literal["absolute", "residual"]
+
+_RunBlock = Callable[..., tuple[torch.Tensor, KeyValue | None]]
 
 _EXTRINSICS_SIZE = 6
 _INITIAL_STD = 0.02
@@ -123,6 +128,13 @@ class Predictor(nn.Module):
     i, counted from 1, divided by sqrt(2 i). With the residual head the last map starts at zero.
     """
 
+    checkpointed_blocks: int = 0
+    """Blocks, from the first, that keep their input alone and compute the rest again in the backward pass.
+
+    The first ones, because theirs is computed again when the other blocks' activations are gone already.
+    Decides memory and time, and not one bit of the result.
+    """
+
     action_mean: torch.Tensor
     action_std: torch.Tensor
     state_mean: torch.Tensor
@@ -156,16 +168,60 @@ class Predictor(nn.Module):
 
         Raises PredictorInputError where shapes differ from these or from the configuration.
         """
+        output_BTND, _ = self.extend(None, latents_BTND, actions_BTA, states_BTA)
+        return output_BTND
+
+    def extend(
+        self,
+        prefix: Prefix | None,
+        latents_BTND: torch.Tensor,
+        actions_BTA: torch.Tensor,
+        states_BTA: torch.Tensor,
+        *,
+        keep: int = 0,
+    ) -> tuple[torch.Tensor, Prefix]:
+        """Predict the latent after each of T frames that follow a prefix, as `forward` does for all at once.
+
+        Only the tokens of the T frames are computed. The prefix that is returned holds the frames of the old
+        one and the first `keep` of the new ones; None stands for one without frames.
+
+        Raises PredictorInputError where shapes differ, or the prefix is of another number of clips.
+        """
+        past = prefix or NO_FRAMES
         self._ensure_shapes(latents_BTND, actions_BTA, states_BTA)
-        num_frames, device = latents_BTND.shape[1], latents_BTND.device
+        _ensure_continues(past, latents_BTND, keep)
         tokens_BSP = self._interleave(latents_BTND, actions_BTA, states_BTA)
+        rope, pattern = self._places(past.num_frames, latents_BTND)
+        kept = []
+        for number, block in enumerate(self.predictor_blocks):
+            run = self._runner(number, cast(PredictorBlock, block))
+            tokens_BSP, of_block = run(
+                tokens_BSP, rope, pattern, past.of_block(number), keep * self.config.tokens_per_step
+            )
+            kept.append(of_block)
+        return self._read_out(tokens_BSP, latents_BTND), Prefix.of(past.num_frames + keep, kept)
+
+    def _places(self, first_frame: int, latents_BTND: torch.Tensor) -> tuple[torch.Tensor, Pattern]:
+        config, num_frames, device = self.config, latents_BTND.shape[1], latents_BTND.device
         rope = rotation_table(
-            num_frames, self.config.grid_height, self.config.grid_width, self.config.head_dim, device
+            num_frames,
+            config.grid_height,
+            config.grid_width,
+            config.head_dim,
+            device,
+            first_frame=first_frame,
         )
-        mask = block_causal_mask(num_frames, self.config.tokens_per_step, device)
-        for block in self.predictor_blocks:
-            tokens_BSP = block(tokens_BSP, rope=rope, attn_mask=mask)
-        return self._read_out(tokens_BSP, latents_BTND)
+        pattern = block_causal_pattern(num_frames, config.tokens_per_step, device, prefix_frames=first_frame)
+        return rope, pattern
+
+    def _runner(self, number: int, block: PredictorBlock) -> _RunBlock:
+        if not torch.is_grad_enabled():
+            # Past `train.compiling`, which compiles for the few shapes of training and not for every length.
+            return block.forward
+        if number < self.checkpointed_blocks:
+            # Nothing in a block is random.
+            return partial(checkpoint, block, use_reentrant=False, preserve_rng_state=False)
+        return block
 
     def _interleave(
         self, latents_BTND: torch.Tensor, actions_BTA: torch.Tensor, states_BTA: torch.Tensor
@@ -205,6 +261,17 @@ class Predictor(nn.Module):
                 block.get_parameter(name).div_(math.sqrt(2.0 * number))
         if self.config.head == "residual":
             nn.init.zeros_(self.predictor_proj.weight)
+
+
+def _ensure_continues(prefix: Prefix, latents_BTND: torch.Tensor, keep: int) -> None:
+    num_clips, num_frames = latents_BTND.shape[:2]
+    if prefix.num_clips not in (None, num_clips):
+        raise PredictorInputError(
+            f"The prefix is of {prefix.num_clips} clips, the frames after it of {num_clips}. "
+            "Use Prefix.expand where many continue one clip."
+        )
+    if not 0 <= keep <= num_frames:
+        raise PredictorInputError(f"keep is {keep}; it must be 0 to {num_frames}, the number of new frames.")
 
 
 def _initialise_module(module: nn.Module, generator: torch.Generator) -> None:

@@ -11,11 +11,14 @@ import torch
 from store_schema.store import Store
 from train.assembly import drawn_clips, predictor_config, window_sampler
 from train.clips import Clips
+from train.compiling import compile_for_training
+from train.device import free_bytes
 from train.evaluation import CLIP_FRAMES, measure, read_evaluation, write_evaluation
 from train.held_out import HeldOutClips
 from train.initial_weights import file_sha256
 from train.launch import ranks_of_torchrun
 from train.loop import Loop, Progress
+from train.memory_budget import fit_update
 from train.metrics import Log, NoLog, open_log
 from train.optimiser import build_adamw
 from train.predictor import Predictor
@@ -61,6 +64,7 @@ def train(
     init: Path | None = None,
     device: str | None = None,
     micro_batch_clips: int | None = None,
+    memory_budget_bytes: int | None = None,
     view_of: Callable[[Store, torch.device], View] = View.of_store,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
 ) -> TrainResult:
@@ -68,23 +72,26 @@ def train(
 
     store_revision: None takes the one that the run was begun on, or for a new run the last that is sealed.
     init: an official predictor or a checkpoint of ours to start from. device: 'cpu', 'cuda', or None to
-    choose. micro_batch_clips: instead of the recipe's; None keeps that of a run that is resumed. view_of:
-    what the run sees of the store and how its clips come; by default from its slots.
+    choose. micro_batch_clips: instead of the recipe's; None keeps that of a run that is resumed, and else
+    lets the memory decide. memory_budget_bytes: of one device; None takes what is free on a GPU, and
+    anything on a CPU. view_of: what the run sees of the store and how its clips come; by default from its
+    slots.
 
     The processes that torchrun starts all call this alike and return alike; the first one alone touches
     `run_path` and calls `on_progress`. SIGTERM and SIGINT, to any of them, save and return.
 
     Raises RunMismatchError where the folder holds another run, NonFiniteLossError, HeldOutError, SubsetError,
     PresetShapeError, DeviceError, StoreError and what reading `init` raises; with several processes also
-    LaunchError, ShareError, OtherProcessError and LostProcessError.
+    LaunchError, ShareError, OtherProcessError and LostProcessError. MemoryBudgetError where an update
+    does not fit.
     """
     folder = RunFolder(run_path)
     with ranks_of_torchrun(device) as ranks, ExitStack() as held:
-        asked = ranks.on_first(lambda: _asked(recipe, folder, init, micro_batch_clips))
+        asked = ranks.on_first(lambda: _asked(recipe, folder, init, micro_batch_clips, ranks.device))
         with ranks.together():
             view = view_of(_open_store(store_path, asked, store_revision), ranks.device)
             held_out = HeldOutClips.of(view, CLIP_FRAMES)
-            state = _prepare(asked.recipe, view, folder, ranks)
+            state = _prepare(asked, view, folder, ranks, memory_budget_bytes)
         _ensure_same_data(state.trained_on, ranks)
 
         def begin() -> tuple[int, dict[str, Any] | None]:
@@ -100,22 +107,34 @@ def train(
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """What the first process makes of the call and of the run's folder; trained_on is None for a new run."""
+    """What the first process makes of the call, of the run's folder and of its device.
+
+    trained_on is None for a new run; free_bytes on a CPU. fixed: the micro-batch is the user's or the run's.
+    """
 
     recipe: TrainRecipe
     trained_on: Mapping[str, Any] | None
+    fixed: bool
+    free_bytes: int | None
 
 
 def _asked(
-    recipe: TrainRecipe, folder: RunFolder, init: Path | None, micro_batch_clips: int | None
+    recipe: TrainRecipe,
+    folder: RunFolder,
+    init: Path | None,
+    micro_batch_clips: int | None,
+    device: torch.device,
 ) -> _Asked:
+    has_begun = folder.checkpoint.is_file()
     if micro_batch_clips is None:
         recipe = with_micro_batch_of_run(recipe, folder)
     else:
         recipe = replace(recipe, micro_batch_clips=micro_batch_clips)
     return _Asked(
         recipe=replace(recipe, init_sha256=None if init is None else file_sha256(init)),
-        trained_on=trained_on_of(folder.checkpoint) if folder.checkpoint.is_file() else None,
+        trained_on=trained_on_of(folder.checkpoint) if has_begun else None,
+        fixed=has_begun or micro_batch_clips is not None,
+        free_bytes=free_bytes(device),
     )
 
 
@@ -126,9 +145,24 @@ def _open_store(path: Path, asked: _Asked, revision: int | None) -> Store:
     return revision_to_train_on(store, revision)
 
 
-def _prepare(recipe: TrainRecipe, view: View, folder: RunFolder, ranks: Ranks) -> RunState:
-    share_of(recipe, ranks.size)
-    predictor = Predictor(predictor_config(recipe, view), seed=recipe.seed).to(ranks.device)
+def _prepare(
+    asked: _Asked, view: View, folder: RunFolder, ranks: Ranks, memory_budget_bytes: int | None
+) -> RunState:
+    recipe, config = asked.recipe, predictor_config(asked.recipe, view)
+    plan = fit_update(
+        recipe,
+        config,
+        ranks.device,
+        share_clips=share_of(recipe, ranks.size).clips,
+        budget_bytes=memory_budget_bytes,
+        available_bytes=asked.free_bytes,
+        fixed=asked.fixed,
+    )
+    if not asked.fixed:
+        recipe = replace(recipe, micro_batch_clips=plan.micro_batch_clips)
+    predictor = Predictor(config, seed=recipe.seed).to(ranks.device)
+    predictor.checkpointed_blocks = plan.checkpointed_blocks
+    compile_for_training(predictor, ranks.device)
     return RunState(
         recipe=recipe,
         trained_on=TrainedOn.of(view, window_sampler(recipe, view)),

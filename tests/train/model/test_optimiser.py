@@ -48,3 +48,33 @@ def test_nothing_moves_until_a_learning_rate_is_set():
         optimiser.step()
         assert torch.equal(layer.weight, before) is not moves
     assert [group["lr"] for group in optimiser.param_groups] == [0.1, 0.1]
+
+
+def test_the_fused_step_is_the_step_of_the_plain_kernel(golden_config):
+    predictors = [Predictor(golden_config), Predictor(golden_config)]
+    fused = build_adamw(predictors[0])
+    groups = [{**group, "fused": False} for group in build_adamw(predictors[1]).param_groups]
+    plain = torch.optim.AdamW(groups)
+    assert [group["fused"] for group in fused.param_groups] == [True, True]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        for optimiser, predictor in zip((fused, plain), predictors, strict=True):
+            set_learning_rate(optimiser, 1e-2)
+            generator.manual_seed(int(generator.initial_seed()))
+            for parameter in predictor.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimiser.step()
+    for (name, got), wanted in zip(predictors[0].named_parameters(), predictors[1].parameters(), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-7, msg=name)
+
+
+def test_a_state_saved_by_the_plain_kernel_is_continued_by_it(golden_config):
+    """Runs begun before the fused kernel was used go on bit for bit."""
+    predictor = Predictor(golden_config)
+    old = torch.optim.AdamW([{**group, "fused": None} for group in build_adamw(predictor).param_groups])
+    for parameter in predictor.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    old.step()
+    resumed = build_adamw(predictor)
+    resumed.load_state_dict(old.state_dict())
+    assert {group["fused"] for group in resumed.param_groups} == {None}

@@ -53,3 +53,8 @@ def test_a_zero_position_leaves_a_token_as_it_is():
     tokens = torch.randn(1, 2, 3, 24)
     rotated = apply_rot_embed_cat(tokens, rotation_table(1, 1, 1, 24, CPU))
     assert torch.equal(rotated, tokens)
+
+
+def test_later_frames_have_the_places_that_they_have_in_the_whole_clip():
+    whole = rotation_table(5, 2, 3, 24, CPU)
+    assert torch.equal(rotation_table(2, 2, 3, 24, CPU, first_frame=3), whole[3 * 8 :])
