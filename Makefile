@@ -18,7 +18,7 @@ RUN ?= runs/$(PRESET)
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-data featurize train evaluate report status verify ui test lint types format
+.PHONY: help setup demo-data featurize train evaluate report status verify bench ui test lint types format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ status: $(VENV)/installed ## How far STORE is
 
 verify: $(VENV)/installed ## Read every byte of STORE back and compare it with what was written
 	@$(PERMAFROST) verify $(STORE)
+
+bench: $(VENV)/installed ## What limits STORE on this machine: disk, memory, encoder or predictor
+	@$(PERMAFROST) bench $(STORE) --preset $(PRESET) $(if $(wildcard $(SOURCE)),--source $(SOURCE)) $(OPTIONS)
 
 ui: $(VENV)/installed ## Start the Prefect UI on loopback; flows started elsewhere then show up there
 	PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 $(BIN)/prefect server start --host 127.0.0.1 --port 4200

@@ -2,7 +2,18 @@
 
 import typer
 
-from pipeline.commands import data, estimating, featurizing, merging, planning, stores, training, verifying
+from pipeline.commands import (
+    benching,
+    data,
+    estimating,
+    evaluating,
+    featurizing,
+    merging,
+    planning,
+    stores,
+    training,
+    verifying,
+)
 from pipeline.commands.errors import exit_with_message
 
 app = typer.Typer(
@@ -12,7 +23,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     help="Encode robot video once through a frozen encoder; train world models from the store.",
 )
-for commands in (data, estimating, featurizing, stores, verifying, merging, training, planning):
+_COMMANDS = (
+    data, estimating, benching, featurizing, stores, verifying, merging, training, evaluating, planning
+)  # fmt: skip
+for commands in _COMMANDS:
     commands.register(app)
 
 

@@ -62,10 +62,10 @@ def training_plan(encoder: str, preset: str | None, num_runs: int, compute: Comp
     """
     spec = encoder_spec(encoder)
     grid = LatentGrid(grid_height=spec.grid_height, grid_width=spec.grid_width, encoder_width=spec.width)
-    chosen = find_preset(preset) if preset is not None else _fitting_preset(grid)
+    chosen = find_preset(preset) if preset is not None else fitting_preset(grid)
     return TrainingPlan(
         preset=chosen.name,
-        flops_per_step=flops_per_step(chosen.config(grid), chosen.training, block_causal=True),
+        flops_per_step=flops_per_step(chosen.config(grid), chosen.training),
         batch_clips=chosen.training.batch_clips,
         clip_frames=chosen.training.clip_frames,
         num_steps=chosen.training.schedule.total_steps,
@@ -113,6 +113,12 @@ def predict_here(workload: Workload, recipe: FeaturizeRecipe, asked: Calibration
     return predict(workload, to_write, rates, _machine(asked), DRAWN if asked.source is None else "source")
 
 
+def fitting_preset(grid: LatentGrid) -> Preset:
+    """The first that takes latents of this shape: vjepa2-ac, else small."""
+    return next(preset for preset in (PRESETS["vjepa2-ac"], PRESETS["small"])
+                if preset.any_latent_shape or preset.latent_shape == grid)  # fmt: skip
+
+
 def disk_folder(store: Path | None) -> Path:
     """The folder that there is nearest above `store`; the working folder where no store is named."""
     start = Path.cwd() if store is None else store.absolute().parent
@@ -128,11 +134,6 @@ def free_figure(folder: Path) -> Figure:
         unit="bytes",
         formula="as the file system of --store says",
     )
-
-
-def _fitting_preset(grid: LatentGrid) -> Preset:
-    return next(preset for preset in (PRESETS["vjepa2-ac"], PRESETS["small"])
-                if preset.any_latent_shape or preset.latent_shape == grid)  # fmt: skip
 
 
 def _drawn_source(folder: Path, say: Say) -> DroidRaw:

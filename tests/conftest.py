@@ -83,6 +83,7 @@ def write_store(
     quantisation: Quantisation = Quantisation.INT8,
     seed: int = 0,
     sealed: bool = True,
+    action_std: Sequence[float] = (0.1,) * STATE_SIZE,
 ) -> Path:
     """Write a store of drawn trajectories.
 
@@ -92,7 +93,7 @@ def write_store(
     rng = np.random.default_rng(seed)
     table = _plan([num_frames for num_frames, _ in trajectories], [split for _, split in trajectories])
     latents_of_state = torch.from_numpy(rng.normal(size=(num_tokens, width, STATE_SIZE))).float()
-    drawn = [_draw(rng, t.num_frames, latents_of_state) for t in table]
+    drawn = [_draw(rng, t.num_frames, latents_of_state, action_std) for t in table]
     of_training = [d.latents_FND for d, t in zip(drawn, table, strict=True) if t.split == "train"]
     statistics = ChannelStatistics.of(torch.cat(of_training)) if quantisation is Quantisation.INT8 else None
     fingerprint = _fingerprint(num_tokens, width, quantisation, statistics)
@@ -123,13 +124,15 @@ def _plan(lengths: Sequence[int], splits: Sequence[Split]) -> list[Trajectory]:
     return table
 
 
-def _draw(rng: np.random.Generator, num_frames: int, latents_of_state: torch.Tensor) -> DrawnTrajectory:
+def _draw(
+    rng: np.random.Generator, num_frames: int, latents_of_state: torch.Tensor, action_std: Sequence[float]
+) -> DrawnTrajectory:
     actions_FA = np.full((num_frames, STATE_SIZE), np.nan, dtype=np.float32)
     states_FA = np.zeros((num_frames, STATE_SIZE), dtype=np.float32)
     states_FA[0] = rng.uniform(-0.3, 0.3, STATE_SIZE)
     states_FA[0, 6] = 0.5
     for frame in range(num_frames - 1):
-        action_A = rng.normal(scale=0.1, size=STATE_SIZE)
+        action_A = rng.normal(scale=action_std)
         states_FA[frame + 1] = _moved(states_FA[frame], action_A)
         actions_FA[frame] = action_A
         actions_FA[frame, 6] = states_FA[frame + 1, 6] - states_FA[frame, 6]

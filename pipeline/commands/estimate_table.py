@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.commands.output import emit
+from pipeline.commands.quantities import shown_number, shown_quantity
 
 if TYPE_CHECKING:
     from featurize.estimate import Figure
@@ -46,42 +47,17 @@ def _table(groups: "list[list[Figure]]") -> Table:
     table.add_column("formula")
     for group in groups:
         for figure in group:
-            table.add_row(figure.what, *_shown(figure.value, figure.unit), figure.formula)
+            table.add_row(figure.what, *shown_quantity(figure.value, figure.unit), figure.formula)
         table.add_section()
     return table
-
-
-def _shown(value: float, unit: str) -> tuple[str, str]:
-    """Number and unit in the size that people read."""
-    match unit:
-        case "bytes" | "bytes/s" | "FLOP":
-            return _scaled(value, unit.replace("bytes", "B"))
-        case "hours" if value < 1 / 60:
-            return f"{3600 * value:.3g}", "seconds"
-        case "hours" if value < 1:
-            return f"{60 * value:.3g}", "minutes"
-        case "share":
-            return f"{100 * value:.3g}", "%"
-    return _number(value), unit
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
-def _scaled(value: float, unit: str) -> tuple[str, str]:
-    from matplotlib.ticker import EngFormatter
-
-    number, _, scaled_unit = EngFormatter(unit, places=2)(value).partition(" ")
-    return number, scaled_unit
 
 
 def _conclusions(
     values: Mapping[str, float], prediction: "Prediction | None", store_bytes: float
 ) -> list[str]:
     lines = [
-        f"Encoding once has paid after {_number(values['break_even_steps'])} training steps; "
-        f"encoding online would encode {_number(values['encodings_ratio'])} times as many frames in all."
+        f"Encoding once has paid after {shown_number(values['break_even_steps'])} training steps; "
+        f"encoding online would encode {shown_number(values['encodings_ratio'])} times as many frames in all."
     ]
     if "free_bytes" in values:
         fits = "fits" if store_bytes <= values["free_bytes"] else "does NOT fit"

@@ -56,9 +56,24 @@ class Planner:
         device: 'cpu', 'cuda', or None to choose. Raises CheckpointError, DeviceError, PlanningError.
         """
         checkpoint, target = Checkpoint.load(path), choose_device(device)
+        predictor = trained_predictor(checkpoint).to(target).eval()
+        return cls.of_run(predictor, checkpoint, target, bounds=bounds, search=search, horizon=horizon)
+
+    @classmethod
+    def of_run(
+        cls,
+        predictor: Predictor,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        *,
+        bounds: ActionBounds | None = None,
+        search: Search | None = None,
+        horizon: int = 1,
+    ) -> Planner:
+        """The same with a predictor that is there already. Raises PlanningError."""
         return cls(
-            predictor=trained_predictor(checkpoint).to(target).eval(),
-            device=target,
+            predictor=predictor,
+            device=device,
             bounds=bounds or ActionBounds.published(step_seconds_of(checkpoint)),
             search=search or Cem(),
             horizon=horizon,

@@ -9,16 +9,11 @@ from typing import Any
 
 import torch
 
-from store_schema.store import Store
-from train.checkpoint import Checkpoint
-from train.evaluation import ensure_same_latents
+from train.opened_run import OpenedRun
 from train.planning.planner import Planner
 from train.planning.search import Search
 from train.planning.stored_frame import FrameName, StoredFrame, read_frames
 from train.poses import pose_difference
-from train.revisions import revision_trained_on
-from train.run_folder import RunFolder
-from train.view import View
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,15 +64,11 @@ def plan_between(
 ) -> StoredPlan:
     """Plan with the run's last checkpoint from one stored frame to another.
 
-    Raises RunNotFoundError, CheckpointError, RunMismatchError, PlanningError, StoreError, DeviceError.
+    Raises PlanningError, and what `OpenedRun.open` raises.
     """
-    folder = RunFolder(run_path)
-    folder.ensure_trained()
-    checkpoint = Checkpoint.load(folder.checkpoint)
-    store = revision_trained_on(Store.open(store_path), checkpoint.trained_on)
-    ensure_same_latents(checkpoint, store)
-    planner = Planner.of_checkpoint(folder.checkpoint, search=search, horizon=horizon, device=device)
-    here, there = read_frames(View.of_store(store, planner.device), (start, goal))
+    run = OpenedRun.open(run_path, store_path, device=device)
+    planner = Planner.of_run(run.predictor, run.checkpoint, run.device, search=search, horizon=horizon)
+    here, there = read_frames(run.view, (start, goal))
     return _measured(planner, start, goal, here, there, seed)
 
 

@@ -1,0 +1,1 @@
+"""What every stage reaches on this machine, beside the limit that the machine itself sets."""

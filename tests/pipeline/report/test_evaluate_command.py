@@ -1,0 +1,51 @@
+import json
+import shutil
+
+import pytest
+
+FEW = ("--starts", 2, "--samples", 12, "--rounds", 2)
+
+
+@pytest.fixture
+def evaluate(permafrost, own_run):
+    """`evaluate(...)` measures a copy of the trained run on its store."""
+    return lambda *options: permafrost("evaluate", own_run.run, "--store", own_run.store, *FEW, *options)
+
+
+def test_prints_one_json_object_with_every_measure(evaluate):
+    code, out, _ = evaluate("--json")
+    measured = json.loads(out)
+    assert code == 0
+    assert measured["assessment"].keys() == {
+        "prediction", "planning", "energy", "retrieval", "probe", "trust",
+    }  # fmt: skip
+
+
+def test_runs_stand_side_by_side(evaluate, own_run):
+    other = own_run.run.with_name("other")
+    shutil.copytree(own_run.run, other)
+    code, out, _ = evaluate("--against", other, "--json")
+    measured = json.loads(out)
+    assert code == 0
+    assert list(measured) == [str(own_run.run), str(other)]
+    ours, theirs = (of["assessment"]["prediction"] for of in measured.values())
+    assert ours == theirs
+
+
+def test_tells_people_intervals_and_what_they_rest_on(evaluate):
+    code, out, _ = evaluate()
+    assert code == 0
+    for shown in (
+        "95 %",
+        "ratio to linear dynamics",
+        "Action Score",
+        "end effector off",
+        "clock physical",
+        "labs",
+    ):
+        assert shown in out
+
+
+def test_more_elites_than_samples_are_refused(permafrost, own_run):
+    code, _, err = permafrost("evaluate", own_run.run, "--store", own_run.store, "--samples", 5)
+    assert (code, "elites is 10; choose from 2 to samples, 5" in err) == (1, True)

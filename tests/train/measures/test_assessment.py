@@ -1,0 +1,155 @@
+"""A trained predictor, an untrained one, and one trained with the actions of other clips."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from store_schema.store import Store
+from train.assembly import UnsealedStoreError, predictor_config
+from train.checkpoint import Checkpoint
+from train.clips import Clips, ClipSupply
+from train.evaluation import read_evaluation
+from train.measures.assess_run import assess_run
+from train.measures.assessment import Assessment
+from train.planning.search import Cem
+from train.predictor import Predictor
+from train.recipe_defaults import recipe_for
+from train.run_folder import RunFolder
+from train.trainer import train
+from train.view import View
+
+CPU = torch.device("cpu")
+FEW = Cem(samples=128, rounds=5, elites=8)
+RECIPE = {"steps": 200, "batch_clips": 16, "micro_batch_clips": 16, "clip_frames": 4, "lr_peak": 5e-4,
+          "validate_every": 200, "checkpoint_every": 200}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ForeignActions:
+    """Clips whose actions are those of the next clip of the batch."""
+
+    supply: ClipSupply
+
+    @contextmanager
+    def stream(self, first_frames, **sizes) -> Iterator[Iterator[Clips]]:
+        with self.supply.stream(first_frames, **sizes) as stream:
+            yield _Rolled(stream)
+
+
+class _Rolled:
+    def __init__(self, stream):
+        self.stream = stream
+
+    @property
+    def waited_seconds(self):
+        return self.stream.waited_seconds
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        clips = next(self.stream)
+        return Clips(
+            latents_BTND=clips.latents_BTND,
+            states_BTA=clips.states_BTA,
+            actions_BTA=clips.actions_BTA.roll(1, dims=0),
+        )
+
+
+def with_foreign_actions(store: Store, device: torch.device) -> View:
+    view = View.of_store(store, device)
+    return replace(view, clips=ForeignActions(view.clips))
+
+
+@pytest.fixture(scope="module")
+def moving_store(make_store, tmp_path_factory):
+    lengths = [(24, "train")] * 30 + [(20, "validation")] * 8
+    # No rotation: it is not planned, and a plan would make up for it by moving.
+    action_std = (0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.1)
+    path = tmp_path_factory.mktemp("assessed") / "store.zarr"
+    return make_store(path, trajectories=lengths, action_std=action_std)
+
+
+@pytest.fixture(scope="module")
+def assessments(moving_store, tmp_path_factory):
+    """The three, measured alike."""
+    folder, store = tmp_path_factory.mktemp("runs"), Store.open(moving_store)
+    recipe, view = recipe_for("demo", **RECIPE), View.of_store(store, CPU)
+    predictors = {"untrained": Predictor(predictor_config(recipe, view))}
+    for name, view_of in (("trained", View.of_store), ("foreign", with_foreign_actions)):
+        train(recipe, moving_store, folder / name, device="cpu", view_of=view_of)
+        predictors[name] = Predictor(predictor_config(recipe, view))
+        predictors[name].load_state_dict(Checkpoint.load(folder / name / "checkpoint.pt").model)
+    return {
+        name: Assessment(
+            predictor=predictor.eval(), view=view, device=CPU, num_starts=12, search=FEW
+        ).to_json()
+        for name, predictor in predictors.items()
+    }
+
+
+def test_prediction_tells_the_trained_one(assessments):
+    ratio = {name: of["prediction"]["ratio_to"] for name, of in assessments.items()}
+    assert ratio["trained"]["copy_last_frame"][0]["high"] < 0.9
+    assert ratio["untrained"]["copy_last_frame"][0]["mean"] == pytest.approx(1.0, abs=0.02)
+    assert ratio["trained"]["shuffled_action"][0]["high"] < 0.9
+    assert ratio["foreign"]["shuffled_action"][0]["mean"] > 0.97
+
+
+def test_planning_tells_the_trained_one_from_the_misled(assessments):
+    """An untrained residual predictor finds every action alike, so its plan is about no movement at all."""
+    off = {name: of["planning"]["1"]["xyz_centimetres"]["mean"] for name, of in assessments.items()}
+    assert off["trained"] < off["foreign"]
+    idle = assessments["untrained"]["planning"]["1"]["idle_centimetres"]["mean"]
+    assert off["untrained"] == pytest.approx(idle, rel=0.4)
+
+
+def test_the_energy_landscape_tells_the_trained_one(assessments):
+    rank = {name: of["energy"]["rank"] for name, of in assessments.items()}
+    assert rank["trained"]["high"] < 0.2
+    assert rank["untrained"]["mean"] == pytest.approx(0.5)
+    assert rank["foreign"]["mean"] > 0.3
+
+
+def test_retrieval_tells_the_trained_one(assessments):
+    hits = {name: of["retrieval"]["other_hit_at_5"]["mean"] for name, of in assessments.items()}
+    assert hits["trained"] > 0.6
+    assert hits["untrained"] == pytest.approx(0.25)
+    assert hits["foreign"] < 0.5
+
+
+def test_the_probe_tells_the_trained_one(assessments):
+    """Four frames ahead. An untrained residual predictor keeps the first frame."""
+    probes = {name: of["probe"] for name, of in assessments.items()}
+    predicted = {name: of["predicted_centimetres"][2]["mean"] for name, of in probes.items()}
+    kept = probes["trained"]["copy_last_frame_centimetres"][2]["mean"]
+    assert predicted["trained"] < kept
+    assert predicted["untrained"] == pytest.approx(kept, rel=0.02)
+
+
+def test_a_run_keeps_what_was_measured(moving_store, tiny_recipe, tmp_path):
+    train(tiny_recipe(), moving_store, tmp_path / "run", device="cpu")
+    measured = assess_run(tmp_path / "run", moving_store, search=FEW, num_starts=2, device="cpu")
+    kept = read_evaluation(RunFolder(tmp_path / "run"), step=6)
+    assert kept == measured
+    assert kept["assessment"]["trust"]["num_trajectories"] == 8
+    assert kept["assessment"]["trust"]["num_planned_starts"] == 2
+
+
+def test_a_store_without_statistics_is_refused(make_store, tmp_path):
+    store = make_store(tmp_path / "s.zarr", trajectories=[(20, "train"), (20, "validation")], sealed=False)
+    recipe = recipe_for("demo", **{**RECIPE, "steps": 2, "warmup_steps": 1, "decay_steps": 1})
+
+    def with_statistics(opened, device):
+        nothing = {"mean": (0.0,) * 7, "std": (1.0,) * 7}
+        from store_schema.attributes import DimensionStatistics
+
+        told = DimensionStatistics(**nothing)
+        return replace(View.of_store(opened, device), state_statistics=told, action_statistics=told)
+
+    train(recipe, store, tmp_path / "run", device="cpu", view_of=with_statistics)
+    with pytest.raises(UnsealedStoreError, match="not sealed and lacks the statistics that bound actions"):
+        assess_run(tmp_path / "run", store, search=FEW, num_starts=2)

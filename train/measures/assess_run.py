@@ -1,0 +1,42 @@
+"""A run's evaluation.json with everything that the store can say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from train.assembly import UnsealedStoreError
+from train.evaluation import evaluate
+from train.measures.assessment import Assessment
+from train.opened_run import OpenedRun
+from train.planning.search import Search
+from train.run_folder import write_json
+
+
+def assess_run(
+    run_path: Path,
+    store_path: Path,
+    *,
+    search: Search,
+    num_starts: int,
+    store_revision: int | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Measure the run's last checkpoint in every way and write evaluation.json, the rest under 'assessment'.
+
+    Raises UnsealedStoreError for a store without statistics, HeldOutError, SubsetError, and what
+    `OpenedRun.open` raises.
+    """
+    run = OpenedRun.open(run_path, store_path, store_revision=store_revision, device=device)
+    if run.view.action_statistics is None:
+        raise UnsealedStoreError(
+            f"Store {run.view.name} is not sealed and lacks the statistics that bound actions. "
+            "Finish it with `permafrost featurize` first."
+        )
+    measured = evaluate(run_path, store_path, store_revision=store_revision, device=device)
+    assessment = Assessment(
+        predictor=run.predictor, view=run.view, device=run.device, num_starts=num_starts, search=search
+    )
+    measured["assessment"] = assessment.to_json()
+    write_json(run.folder.evaluation, measured)
+    return measured

@@ -1,0 +1,178 @@
+"""All that a store can say of a predictor, with intervals: what `permafrost evaluate` prints.
+
+Legend: S starts, H horizons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from train.device import autocast
+from train.evaluation import CLIP_FRAMES, HORIZONS
+from train.held_out import HeldOutClips
+from train.measures.breakdown import breakdown
+from train.measures.energy_landscape import energy_landscape
+from train.measures.fitting_clips import fitting_clips
+from train.measures.intervals import mean_interval, ratio_interval
+from train.measures.linear_dynamics import LinearDynamics
+from train.measures.planned_actions import action_score, planned_action_errors
+from train.measures.position_probe import PositionProbe
+from train.measures.prediction import L1, TEACHER_FORCED, prediction_errors
+from train.measures.retrieval import retrieval
+from train.measures.steps import Step, recorded_actions, spread_over_trajectories, steps_of
+from train.objective import rollout
+from train.planning.bounds import ActionBounds
+from train.planning.planner import Planner
+from train.planning.search import Cem, Search
+from train.predictor import Predictor
+from train.view import View
+
+PLAN_HORIZONS: Final = (1, 3)
+FITTING_CLIPS: Final = 256
+BATCH_CLIPS: Final = 8
+
+Scores = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Assessment:
+    """A predictor on the held-out trajectories of a view.
+
+    num_starts: starts whose actions are planned for and told apart, spread over the trajectories; predictions
+    are scored on all starts. search: what the planner searches with.
+    """
+
+    predictor: Predictor
+    view: View
+    device: torch.device
+    num_starts: int = 24
+    search: Search = field(default_factory=Cem)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every measure by name, each number with its interval. Raises HeldOutError, SubsetError."""
+        starts = HeldOutClips.of(self.view, CLIP_FRAMES)
+        few = spread_over_trajectories(starts, self.num_starts)
+        steps = list(steps_of(few))
+        with torch.no_grad(), autocast(self.device):
+            return {
+                "prediction": self._prediction(starts),
+                "planning": {str(horizon): self._planning(horizon, steps) for horizon in PLAN_HORIZONS},
+                "energy": _means(energy_landscape(self._planner(1), steps), few.trajectory_S),
+                "retrieval": _means(
+                    retrieval(self._planner(1), steps, recorded_actions(starts)), few.trajectory_S
+                ),
+                "probe": self._probe(few, steps),
+                "trust": self._trust(starts, few),
+            }
+
+    def _planner(self, horizon: int) -> Planner:
+        return Planner(
+            predictor=self.predictor, device=self.device, bounds=self._bounds(), search=self.search,
+            horizon=horizon,
+        )  # fmt: skip
+
+    def _bounds(self) -> ActionBounds:
+        """Three deviations of the recorded actions, so that what was done can be planned."""
+        statistics = self.view.action_statistics
+        assert statistics is not None, "the caller made sure that the store is sealed"
+        return ActionBounds(
+            xyz_metres=3 * max(max(statistics.std[:3]), 1e-4), gripper=3 * max(statistics.std[6], 1e-3)
+        )
+
+    def _prediction(self, starts: HeldOutClips) -> dict[str, Any]:
+        clips = self._fitting_clips()
+        errors = prediction_errors(self.predictor, LinearDynamics.fit(clips), starts, batch_clips=BATCH_CLIPS)
+        forced_S = errors.pop(TEACHER_FORCED)[:, 0]
+        own_SH, clusters = errors[L1], starts.trajectory_S
+        return {
+            "horizons": list(HORIZONS),
+            TEACHER_FORCED: mean_interval(forced_S, clusters).to_json(),
+            L1: [mean_interval(column, clusters).to_json() for column in own_SH.T],
+            "ratio_to": {
+                name: [
+                    ratio_interval(ours, theirs, clusters).to_json()
+                    for ours, theirs in zip(own_SH.T, other_SH.T, strict=True)
+                ]
+                for name, other_SH in errors.items()
+                if name != L1
+            },
+            "one_frame_ahead_by": breakdown(own_SH[:, 0], errors["copy_last_frame"][:, 0], starts),
+        }
+
+    def _planning(self, horizon: int, steps: list[Step]) -> dict[str, Any]:
+        scores = planned_action_errors(self._planner(horizon), steps)
+        clusters = np.array([step.trajectory for step in steps])
+        return {"action_score": action_score(scores["xyz_sum_metres"]), **_means(scores, clusters)}
+
+    def _probe(self, starts: HeldOutClips, steps: list[Step]) -> dict[str, Any]:
+        config = self.predictor.config
+        probe = PositionProbe.fit(
+            self._fitting_clips(), grid_height=config.grid_height, grid_width=config.grid_width
+        )
+        rows = [self._probe_errors(probe, step) for step in steps]
+        return {
+            "horizons": list(HORIZONS),
+            **{
+                name: [
+                    mean_interval(column, starts.trajectory_S).to_json()
+                    for column in np.stack([row[name] for row in rows]).T
+                ]
+                for name in rows[0]
+            },
+        }
+
+    def _probe_errors(self, probe: PositionProbe, step: Step) -> Scores:
+        """Centimetres (H,) read from predicted latents, from encoded ones, and from the first frame kept."""
+        predicted_TND = rollout(
+            self.predictor, step.latents_TND[None, 0], step.states_TA[None, 0], step.actions_TA[None]
+        )[0]
+        scored = [horizon - 1 for horizon in HORIZONS]
+        positions_H3 = step.states_TA[1:, :3][scored]
+        kept_HND = step.latents_TND[:1].expand(len(scored), -1, -1)
+        seen = {
+            "predicted_centimetres": predicted_TND[scored],
+            "encoded_centimetres": step.latents_TND[1:][scored],
+            "copy_last_frame_centimetres": kept_HND,
+        }
+        return {name: 100 * probe.errors_metres(latents, positions_H3) for name, latents in seen.items()}
+
+    def _fitting_clips(self) -> Any:
+        return fitting_clips(
+            self.view, clip_frames=CLIP_FRAMES, num_clips=FITTING_CLIPS, batch_clips=BATCH_CLIPS
+        )
+
+    def _trust(self, starts: HeldOutClips, few: HeldOutClips) -> dict[str, Any]:
+        held_out = self.view.split("validation")
+        bounds, attributes = self._bounds(), self.view.attributes
+        return {
+            "num_starts": len(starts),
+            "num_trajectories": starts.num_trajectories,
+            "num_labs": len({t.lab for t in held_out}),
+            "num_planned_starts": len(few),
+            "intervals": "95 %, bootstrap over trajectories",
+            "xyz_bound_metres": bounds.xyz_metres,
+            "gripper_bound": bounds.gripper,
+            "store_revision": attributes.revision,
+            "clock": attributes.fingerprint.clock,
+            "crop": attributes.fingerprint.preprocessing.crop,
+            "held_out": f"a share of {attributes.recipe.get('validation_share')} by a hash of episode ids",
+        }
+
+
+def _means(scores: Mapping[str, NDArray[np.float64]], trajectory_S: NDArray[np.int64]) -> dict[str, Any]:
+    """Interval of each score over the starts that have it, and None where none has."""
+    means: dict[str, Any] = {}
+    for name, value_S in scores.items():
+        there = ~np.isnan(value_S)
+        means[name] = None
+        if there.any():
+            means[name] = mean_interval(value_S[there], trajectory_S[there]).to_json()
+        if there.any() and not there.all():
+            means[name]["num_starts"] = int(there.sum())
+    return means
