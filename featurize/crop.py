@@ -40,6 +40,11 @@ class CropBox:
     height: int
     width: int
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and its columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
 
 def draw_box(policy: CropPolicy, height_px: int, width_px: int, rng: np.random.Generator) -> CropBox:
     """A box inside a frame of `height_px` x `width_px`. `official` draws nothing from `rng`."""
@@ -55,16 +60,20 @@ def draw_box(policy: CropPolicy, height_px: int, width_px: int, rng: np.random.G
 
 
 def crop_and_resize(frames_FHWC: torch.Tensor, box: CropBox, image_size: int) -> torch.Tensor:
-    """Cut `box` out of uint8 frames and resize it: float32 (F, C, S, S) in 0..255, on the frames' device.
+    """Cut `box` out of uint8 frames and resize it: float32 (F, C, S, S) in 0..255, on the frames' device."""
+    return resize(frames_FHWC[:, *box.slices], image_size)
+
+
+def resize(boxed_FHWC: torch.Tensor, image_size: int) -> torch.Tensor:
+    """Resize uint8 frames: float32 (F, C, S, S) in 0..255, on the frames' device.
 
     Bilinear, half-pixel centres, no antialias, as the reference's `random_resized_crop` (vjepa2,
     src/datasets/utils/video/transforms.py); a box that is not square is squashed. Frame by frame, so that
     memory does not grow with a float copy of all source frames.
     """
-    assert frames_FHWC.dtype == torch.uint8, frames_FHWC.dtype
-    num_frames, _, _, num_colours = frames_FHWC.shape
-    resized_FCSS = torch.empty((num_frames, num_colours, image_size, image_size), device=frames_FHWC.device)
-    boxed_FHWC = frames_FHWC[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    assert boxed_FHWC.dtype == torch.uint8, boxed_FHWC.dtype
+    num_frames, _, _, num_colours = boxed_FHWC.shape
+    resized_FCSS = torch.empty((num_frames, num_colours, image_size, image_size), device=boxed_FHWC.device)
     for frame_HWC, resized_CSS in zip(boxed_FHWC, resized_FCSS, strict=True):
         frame_1CHW = frame_HWC.permute(2, 0, 1)[None].float()
         resized_CSS.copy_(interpolate(frame_1CHW, (image_size, image_size), mode="bilinear")[0])

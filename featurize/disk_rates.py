@@ -38,7 +38,7 @@ def measure_disk(
     written, write_rate = _write(folder, specs, _drawn_frames(specs, frames_per_slot), seconds / 2)
     paths = [folder / slot_path(specs["latents"], slot) for slot in range(written)]
     for path in paths:
-        _forget(path)
+        forget(path)
     frame_bytes = specs["latents"].item_bytes
     read_rate = _read(paths, frames_per_slot * frame_bytes, CLIP_FRAMES * frame_bytes, seconds / 2)
     return DiskRates(write_bytes_per_second=write_rate, read_bytes_per_second=read_rate)
@@ -87,7 +87,8 @@ def _drawn_frames(specs: dict[str, ArraySpec], num_frames: int) -> FrameArrays:
     }
 
 
-def _forget(path: Path) -> None:
+def forget(path: Path) -> None:
+    """Ask the page cache to drop a file, where the system has a way to ask."""
     if not hasattr(os, "posix_fadvise"):  # macOS
         return
     with path.open("rb") as file:

@@ -1,6 +1,7 @@
 """Step `encode`: decode, crop, encode, quantise and write slots; any of them, anywhere, in any order.
 
-While the accelerator encodes one slot, a thread decodes the next ones and another writes the last one.
+While one slot is encoded, threads decode the next ones, another quantises the last one and others write those
+before. Only so many wait between two stages: memory does not depend on how many slots there are.
 """
 
 import logging
@@ -8,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import tee
 from typing import Final, TypeVar
 
 from featurize.encoder.registry import FrozenEncoder
@@ -17,7 +17,7 @@ from featurize.holding import holding_store
 from featurize.planned import open_calibrated, require_encoder
 from featurize.recipe import Build
 from featurize.slot_job import SlotJob
-from featurize.threads import repeatable_threads
+from featurize.threads import most_decoders, most_writers, one_thread
 from store_schema.claims import Claims, is_claimed
 from store_schema.ledger import settled_slots
 from store_schema.ledger_row import LedgerRow
@@ -96,18 +96,19 @@ def encode_slots(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> 
     """
     store = open_calibrated(build)
     require_encoder(store, build, encoder)
-    job = SlotJob(build, encoder, store, slots)
+    num_decoders, num_writers = most_decoders(encoder.device), most_writers(encoder.device)
+    job = SlotJob(build, encoder, store, slots, num_decoders)
     with (
         Claims(build.store) as claims,
-        repeatable_threads(encoder.device),
-        ThreadPoolExecutor(1) as decoder,
-        ThreadPoolExecutor(1) as writer,
+        one_thread(),
+        ThreadPoolExecutor(num_decoders) as decoders,
+        ThreadPoolExecutor(1) as quantiser,
+        ThreadPoolExecutor(num_writers) as writers,
         job.loader,
     ):
-        claimed, to_decode = tee(claims.take(slots))
-        decoded = _ahead(decoder, job.decode, to_decode)
-        encoded = map(job.encode, claimed, decoded)
-        for row in _ahead(writer, job.write, encoded):
+        decoded = ahead(decoders, job.decode, claims.take(slots), most=2 * num_decoders)
+        quantised = ahead(quantiser, job.quantise, map(job.encode, decoded), most=1)
+        for row in ahead(writers, job.write, quantised, most=max(STAGE_AHEAD, num_writers)):
             claims.release(row.slot)
             yield row
 
@@ -116,14 +117,22 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item]
+def ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    most: int = STAGE_AHEAD,
 ) -> Iterator[Result]:
-    """Results in order, with up to STAGE_AHEAD items in work before they are asked for."""
+    """Results in order, with items in work before they are asked for.
+
+    STAGE_AHEAD of them; one more, up to `most`, each time a result is asked for that is not ready.
+    """
     waiting: deque[Future[Result]] = deque()
+    num_ahead = min(STAGE_AHEAD, most)
     for item in items:
         waiting.append(pool.submit(work, item))
-        if len(waiting) > STAGE_AHEAD:
+        if len(waiting) > num_ahead:
+            num_ahead = min(num_ahead + (not waiting[0].done()), most)
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from featurize.crop import CropBox, crop_and_resize
+from featurize.crop import CropBox, resize
 from featurize.encoder.registry import encoder_spec
 from featurize.errors import StepOrderError
 from featurize.index import open_source
@@ -38,21 +38,24 @@ class TrajectoryFrames:
 
 
 class TrajectoryLoader:
-    """Decodes these planned trajectories of one build, in a child process that ends with the `with` block.
+    """Decodes these planned trajectories of one build, in child processes that end with the `with` block.
 
+    As many threads as `num_decoders` may call `load` at once; a child is started when it is needed.
     Raises SourceMovedError where no indexed episode lies under the source root: a missing disk must not
     settle every slot as rejected. Raises StepOrderError where the index lacks one of the trajectories, as
     that of a store which was merged, or copied without its `build` folder, may.
     """
 
-    def __init__(self, build: Build, trajectories: Sequence[Trajectory]) -> None:
+    def __init__(self, build: Build, trajectories: Sequence[Trajectory], num_decoders: int = 1) -> None:
         self._locations = read_locations(build)
         require_source(build.source_root, self._locations)
         self.build = build
+        # Once: of a timm model it is read off the model, which takes as long as decoding ten frames.
+        self._image_size_px = encoder_spec(build.recipe.encoder).image_size_px
         streams = read_index(build, {trajectory.episode_id for trajectory in trajectories})
         self._indexed = {(stream.episode_id, stream.camera): stream for stream in streams}
         self._require_indexed(trajectories)
-        self._reader = ForeignReader(num_processes=1, timeout_seconds=build.read_timeout_seconds)
+        self._reader = ForeignReader(num_processes=num_decoders, timeout_seconds=build.read_timeout_seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -99,17 +102,17 @@ class TrajectoryLoader:
         with rejecting(trajectory.episode_id, "encode"):
             episode = self._load_as_indexed(indexed)
             stream = episode.streams[trajectory.camera]
-            images_FHWC = self._decode(stream, rows_T[steps])
+            boxed_FHWC = self._decode(stream, rows_T[steps], _box(trajectory))
         rows = _row_arrays(episode, trajectory, rows_T, steps)
-        rows["thumbnails"] = _thumbnails(images_FHWC, _box(trajectory))
-        image_size_px = encoder_spec(self.build.recipe.encoder).image_size_px
-        pixels_FCHW = crop_and_resize(images_FHWC, _box(trajectory), image_size_px)
-        return TrajectoryFrames(pixels_FCHW=pixels_FCHW, rows=rows)
+        rows["thumbnails"] = _thumbnails(boxed_FHWC)
+        return TrajectoryFrames(pixels_FCHW=resize(boxed_FHWC, self._image_size_px), rows=rows)
 
-    def _decode(self, stream: CameraStream, rows_F: NDArray[np.int64]) -> Tensor:
-        shape = (len(rows_F), stream.height_px, stream.width_px, 3)
+    def _decode(self, stream: CameraStream, rows_F: NDArray[np.int64], box: CropBox) -> Tensor:
+        """What lies in the box, uint8: no more than that is handed from one process to the other."""
+        shape, size = (len(rows_F), box.height, box.width, 3), (stream.height_px, stream.width_px)
         with shared_frames(shape) as shared:
-            decode = partial(decode_into, shared.path, shape, stream.video_path, rows_F, stream.decoder)
+            of_video = (stream.video_path, rows_F, stream.decoder, size)
+            decode = partial(decode_into, shared.path, shape, *of_video, box.slices)
             what = f"decoding {stream.video_path.name}"
             # PyAV decodes all frames up to the last one.
             self._reader.run(decode, what, num_frames=int(rows_F.max()) + 1)
@@ -136,8 +139,8 @@ def _box(trajectory: Trajectory) -> CropBox:
     )
 
 
-def _thumbnails(images_FHWC: Tensor, box: CropBox) -> NDArray[np.uint8]:
-    small_FCHW = crop_and_resize(images_FHWC, box, THUMBNAIL_SIZE_PX).round().byte()
+def _thumbnails(boxed_FHWC: Tensor) -> NDArray[np.uint8]:
+    small_FCHW = resize(boxed_FHWC, THUMBNAIL_SIZE_PX).round().byte()
     thumbnails_FHWC: NDArray[np.uint8] = small_FCHW.permute(0, 2, 3, 1).contiguous().numpy()
     return thumbnails_FHWC
 

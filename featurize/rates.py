@@ -6,7 +6,7 @@ The rates are those of one worker. Shape suffixes: F frames, C colours, S image 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from featurize.disk_rates import DiskRates, measure_disk
+from featurize.encoder.compiled import passes
 from featurize.encoder.frozen import FrozenEncoder
 from featurize.encoder.load import build_vjepa2, default_dtype, fold_patches
 from featurize.encoder.random_init import random_weights
@@ -31,7 +32,7 @@ from featurize.sources.protocol import EpisodeRef
 from featurize.survey import Survey
 from featurize.threads import repeatable_threads
 from featurize.video.verify import verify_decodes
-from store_schema.format import LatentShape, array_specs
+from store_schema.format import SLOT_FRAMES, LatentShape, array_specs
 from store_schema.quantisation import ChannelStatistics, quantise
 from store_schema.tables import Trajectory
 
@@ -74,7 +75,7 @@ def measure_rates(
     say("Measuring index.")
     index_rate = _rate(_indexing(build, survey.streams), seconds * INDEX_SHARE)
     say("Measuring decode.")
-    decode_rate = _rate(_decoding(build, survey), seconds * DECODE_SHARE)
+    decode_rate = decode_rate_of(build, survey, seconds * DECODE_SHARE)
     say("Measuring encode.")
     batch_frames = build.recipe.encode_batch_frames
     with repeatable_threads(encoder.device):
@@ -113,33 +114,58 @@ def random_encoder(name: str, device: str) -> FrozenEncoder:
     )
 
 
+def decode_rate_of(build: Build, survey: Survey, seconds: float) -> float:
+    """Stored frames a second, decoded, cropped and resized by one thread.
+
+    build, survey: as `measure_rates` takes them. Raises NotEnoughEpisodesError.
+    """
+    amounts = _decoding(build, survey)
+    # The first waits for the process that reads foreign files to come up.
+    started = next(amounts, None)
+    return _rate(amounts if started is not None else iter(()), seconds)
+
+
 def encode_rate_of(encoder: FrozenEncoder, max_batch_frames: int, seconds: float) -> tuple[float, int]:
     """Frames a second, encoded and quantised, and the frames of a pass at which that was so.
 
-    The passes double from one frame on as long as there is time, so that a slow device is measured too; only
-    the largest ones count.
+    Slots of drawn frames, on the device already, are encoded in passes and then quantised, as `encode` does
+    it. They double from one frame on up to a whole slot as long as there is time, so that a slow device is
+    measured too; only the largest count.
     """
-    ends, batch_frames = time.perf_counter() + seconds, 1
+    frames_FCSS, statistics = _drawn(encoder)
+    if encoder.device.type == "cuda":  # compile first, and count from then on
+        for size in passes(2 * max_batch_frames - 1):
+            encoder.encode(frames_FCSS[:size])
+        torch.cuda.synchronize(encoder.device)
+    ends, slot_frames = time.perf_counter() + seconds, 1
     num_frames, passed_seconds = 0, 0.0
     while True:
         started = time.perf_counter()
-        _encode_drawn(encoder, batch_frames)
-        pass_seconds = time.perf_counter() - started
-        num_frames, passed_seconds = num_frames + batch_frames, passed_seconds + pass_seconds
+        _encode_slot(encoder, torch.split(frames_FCSS[:slot_frames], max_batch_frames), statistics)
+        slot_seconds = time.perf_counter() - started
+        num_frames, passed_seconds = num_frames + slot_frames, passed_seconds + slot_seconds
         left_seconds = ends - time.perf_counter()
-        if pass_seconds > left_seconds:
-            return num_frames / passed_seconds, batch_frames
-        if batch_frames < max_batch_frames and 2 * pass_seconds <= left_seconds:
-            batch_frames = min(2 * batch_frames, max_batch_frames)
+        if slot_seconds > left_seconds:
+            return num_frames / passed_seconds, min(slot_frames, max_batch_frames)
+        if slot_frames < SLOT_FRAMES and 2 * slot_seconds <= left_seconds:
+            slot_frames *= 2
             num_frames, passed_seconds = 0, 0.0
 
 
-def _encode_drawn(encoder: FrozenEncoder, num_frames: int) -> None:
+def _drawn(encoder: FrozenEncoder) -> tuple[torch.Tensor, ChannelStatistics]:
+    """Frames of a whole slot, and statistics to quantise their latents by, on the encoder's device."""
     spec = encoder.spec
-    frames_FCSS = torch.rand(num_frames, 3, spec.image_size_px, spec.image_size_px).mul_(255)
+    frames_FCSS = torch.rand(SLOT_FRAMES, 3, spec.image_size_px, spec.image_size_px).mul_(255)
     statistics = ChannelStatistics(mean_D=torch.zeros(spec.width), std_D=torch.ones(spec.width))
-    codes_FND, _ = quantise(encoder.encode(frames_FCSS), statistics.to(encoder.device))
-    codes_FND.cpu()
+    return encoder.upload(frames_FCSS), statistics.to(encoder.device)
+
+
+def _encode_slot(
+    encoder: FrozenEncoder, batches: Sequence[torch.Tensor], statistics: ChannelStatistics
+) -> None:
+    for latents_FND in [encoder.encode(batch_FCSS) for batch_FCSS in batches]:
+        codes_FND, _ = quantise(latents_FND, statistics)
+        codes_FND.cpu()
 
 
 def _random_network(spec: EncoderSpec) -> TimmPatchTokens | Vjepa2Vit:

@@ -95,7 +95,7 @@ def _encode(job: SlotJob, slot: int, batch: range) -> FrameArrays | EpisodeRejec
     trajectory = job.trajectory_of[slot]
     steps = np.asarray(trajectory.frames_of_slot(slot)[batch.start : batch.stop], dtype=np.int64)
     try:
-        return job.encode(slot, job.loader.load(trajectory, steps))[1]
+        return job.quantise(job.encode((slot, job.loader.load(trajectory, steps))))[1]
     except EpisodeRejected as rejected:
         return rejected
 

@@ -83,7 +83,7 @@ def _encode_again(
     changed, lost = [], []
     with repeatable_threads(encoder.device), job.loader:
         for done, slot in enumerate(slots, start=1):
-            _, frames = job.encode(slot, job.decode(slot))
+            _, frames = job.quantise(job.encode(job.decode(slot)))
             if isinstance(frames, EpisodeRejected):
                 lost.append(f"slot {slot}: {frames}")
             elif not _put_back(job, store, slot, frames):

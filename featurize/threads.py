@@ -1,9 +1,28 @@
-"""Numbers that do not depend on how many workers share a machine."""
+"""Numbers that do not depend on how many workers share a machine, and the decodes of a worker at once."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import torch
+
+CPU_DECODERS: Final = 2
+GPU_WRITERS: Final = 4
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let every operation of torch on the CPU take one thread, in this thread and in those begun inside.
+
+    The stages of `encode` are threads of their own, which would wait for each other if each took all cores.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -15,9 +34,26 @@ def repeatable_threads(device: torch.device) -> Iterator[None]:
     if device.type != "cpu":
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         yield
-    finally:
-        torch.set_num_threads(before)
+
+
+def most_decoders(device: torch.device) -> int:
+    """How many slots one worker may decode at once.
+
+    Beside a GPU: its share of the cores. Beside a CPU that encodes, with one worker a core: two, so that a
+    single worker with a small encoder is not bound by one core, and many workers do not run out of memory.
+    """
+    if device.type != "cuda":
+        return CPU_DECODERS
+    return max(1, _num_cores() // max(1, torch.cuda.device_count()))
+
+
+def most_writers(device: torch.device) -> int:
+    """How many slots one worker may write at once: beside a GPU several, for a write is mostly waiting."""
+    return GPU_WRITERS if device.type == "cuda" else 1
+
+
+def _num_cores() -> int:
+    """Those this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

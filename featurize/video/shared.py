@@ -1,4 +1,4 @@
-"""Decoded frames on their way from one process to another: 354 MB for 128 frames of 1280 x 720.
+"""Decoded frames on their way from one process to another: 354 MB for 128 whole frames of 1280 x 720.
 
 They are written into memory that both processes map, since a pipe would copy them twice and hold both ends
 up. On Linux it is an anonymous file: the kernel frees it with its last user, however that ends, and the limit
@@ -19,11 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featurize.video.container import VideoUnreadableError
-from featurize.video.decode import Decoder, decode_frames
+from featurize.video.decode import Decoder, each_frame
 
 HAS_MEMFD: Final = hasattr(os, "memfd_create")
 
 Shape = tuple[int, int, int, int]
+Size = tuple[int, int]
+"""Height and width."""
+Box = tuple[slice, slice]
+"""Rows and columns of a frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +48,28 @@ def shared_frames(shape: Shape) -> Iterator[SharedFrames]:
 
 
 def decode_into(
-    shared_path: str, shape: Shape, video: Path, indices_F: NDArray[np.int64], decoder: Decoder
+    shared_path: str,
+    shape: Shape,
+    video: Path,
+    indices_F: NDArray[np.int64],
+    decoder: Decoder,
+    frame_size: Size,
+    box: Box,
 ) -> None:
-    """Write what `decode_frames` gives into the `SharedFrames` of another process.
+    """Write a box of the frames that `decode_frames` gives into the `SharedFrames` of another process.
 
-    Raises VideoUnreadableError as it does, and for frames of another size.
+    A frame at a time: no second copy of all of them. frame_size: what the whole frames should have. Raises
+    VideoUnreadableError as `decode_frames` does, and for frames of another size.
     """
-    frames_FHWC = decode_frames(video, indices_F, decoder)
-    if frames_FHWC.shape != shape:
-        expected, got = _size(shape), _size(frames_FHWC.shape)
-        raise VideoUnreadableError(f"{video.name} should decode to frames of {expected} pixels, got {got}.")
-    np.copyto(_mapped(shared_path, shape, "r+"), frames_FHWC)
+    shared_FHWC = _mapped(shared_path, shape, "r+")
+    sorted_indices, places_F = np.unique(indices_F, return_inverse=True)
+    for number, frame_HWC in enumerate(each_frame(video, sorted_indices, decoder)):
+        if frame_HWC.shape[:2] != frame_size:
+            expected, got = _said(frame_size), _said(frame_HWC.shape[:2])
+            raise VideoUnreadableError(
+                f"{video.name} should decode to frames of {expected} pixels, got {got}."
+            )
+        shared_FHWC[places_F == number] = frame_HWC[box]
 
 
 def _shared_file() -> IO[bytes]:
@@ -67,6 +82,6 @@ def _mapped(file: IO[bytes] | str, shape: Shape, mode: Any) -> NDArray[np.uint8]
     return np.memmap(file, dtype=np.uint8, mode=mode, shape=shape)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    _, height, width, _ = shape
+def _said(size: tuple[int, ...]) -> str:
+    height, width = size
     return f"{width} x {height}"

@@ -1,13 +1,16 @@
 """`encode` of a slot is a pure function: the same bytes in any order, and of its own frames alone."""
 
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
-from featurize.encode import STAGE_AHEAD, _ahead, encode, encode_slots, pending_slots
+from featurize import encode as module
+from featurize.encode import STAGE_AHEAD, ahead, encode, encode_slots, pending_slots
 from featurize.encoder.registry import load_encoder
 from featurize.errors import UnknownSlotsError
 from featurize.finalise import finalise
@@ -17,6 +20,7 @@ from store_schema.store import Store
 
 from .builds import differing_frames, folder_of, frame_arrays, write_lossless_video
 
+LIMIT_SECONDS = 30
 SEEN_BY_THE_ENCODER = ("latents", "token_scale", "thumbnails")
 
 
@@ -72,6 +76,13 @@ def test_slots_in_reversed_order_one_by_one_give_the_same_store(make_prepared, e
     assert sealed_digest(build) == digest(finished.store)
 
 
+def test_many_decoders_and_writers_at_once_give_the_same_store(make_prepared, encoder, finished, monkeypatch):
+    """As beside a GPU."""
+    monkeypatch.setattr(module, "most_decoders", lambda device: 4)
+    monkeypatch.setattr(module, "most_writers", lambda device: 4)
+    assert sealed_digest(encoded(make_prepared(), encoder)) == digest(finished.store)
+
+
 def test_a_second_encode_finds_nothing_to_do(make_prepared, encoder):
     build = encoded(make_prepared(), encoder)
     times = {path: path.stat().st_mtime_ns for path in build.store.rglob("*") if path.is_file()}
@@ -110,15 +121,47 @@ def test_refuses_an_encoder_that_the_store_was_not_planned_for(prepared):
 
 def test_work_runs_ahead_by_a_bounded_number_of_items():
     """What is decoded but not yet encoded is held in memory."""
-    taken = []
-
-    def items():
-        for item in range(20):
-            taken.append(item)
-            yield item
-
+    taken, is_open = [], threading.Event()
+    is_open.set()
     with ThreadPoolExecutor(1) as pool:
-        results = _ahead(pool, lambda item: item * item, items())
-        for number, result in enumerate(results):
+        for number, result in enumerate(ahead(pool, square_when(is_open), noted(taken))):
             assert result == number**2
             assert len(taken) <= number + 1 + STAGE_AHEAD
+
+
+def test_where_results_are_waited_for_more_is_in_work_up_to_the_most():
+    most, taken, in_work = 5, [], []
+    with ThreadPoolExecutor(1) as pool:
+        for number, _ in enumerate(ahead(pool, lambda _: time.sleep(0.02), noted(taken), most)):
+            in_work.append(len(taken) - number - 1)
+    assert in_work[0] == STAGE_AHEAD
+    assert max(in_work) == most
+
+
+def test_where_results_are_there_no_more_is_in_work_than_before():
+    taken, is_open = [], threading.Event()
+    is_open.set()
+    with ThreadPoolExecutor(1) as pool:
+        results = ahead(pool, square_when(is_open), noted(taken, pool), most=10)
+        for number, _ in enumerate(results):
+            assert len(taken) <= number + 1 + STAGE_AHEAD
+
+
+NUM_ITEMS = 20
+
+
+def noted(taken, idle_pool=None):
+    """Items; with a pool, each only when the work before it is done."""
+    for item in range(NUM_ITEMS):
+        if idle_pool is not None:
+            idle_pool.submit(int).result()
+        taken.append(item)
+        yield item
+
+
+def square_when(is_open):
+    def square(item):
+        assert is_open.wait(LIMIT_SECONDS)
+        return item**2
+
+    return square

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from featurize.calibrate import calibrate
-from featurize.encode import encode, encode_slots, pending_slots
+from featurize.encode import encode, pending_slots
 from featurize.errors import SourceMovedError, SourceUnreadableError
 from featurize.finalise import finalise
 from featurize.index import index
 from featurize.rejects import RejectReason
+from featurize.slot_job import SlotJob
 from store_schema.integrity import digest
 from store_schema.store import Store
 from store_schema.verify import verify_hashes
@@ -29,20 +30,36 @@ def own_source(source, tmp_path):
     return Path(shutil.copytree(source, tmp_path / "source"))
 
 
+@pytest.fixture
+def before_decoding(monkeypatch):
+    """Let something happen in the middle: just before a slot is decoded."""
+
+    def happen(slot_of_it, event):
+        decode = SlotJob.decode
+
+        def decode_after_it(job, slot):
+            if slot == slot_of_it:
+                event()
+            return decode(job, slot)
+
+        monkeypatch.setattr(SlotJob, "decode", decode_after_it)
+
+    return happen
+
+
 def statuses(store):
     return {slot: row.status for slot, row in Store.open(store).ledger.items()}
 
 
 def test_a_source_that_goes_in_the_middle_settles_nothing_and_the_same_build_goes_on_when_it_is_back(
-    make_prepared, own_source, encoder, finished
+    make_prepared, own_source, encoder, finished, before_decoding, monkeypatch
 ):
     build = make_prepared(source_root=own_source)
     away = own_source.with_name("away")
-    rows = encode_slots(build, encoder, pending_slots(build))
-    next(rows)
-    own_source.rename(away)
+    before_decoding(5, lambda: own_source.rename(away))
     with pytest.raises(SourceMovedError, match=GONE):
-        list(rows)
+        encode(build, encoder)
+    monkeypatch.undo()
     assert 1 <= len(statuses(build.store)) < 7
     assert set(statuses(build.store).values()) == {"written"}
     assert list(verify_hashes(build.store)) == []
@@ -52,12 +69,10 @@ def test_a_source_that_goes_in_the_middle_settles_nothing_and_the_same_build_goe
     assert digest(build.store) == digest(finished.store)
 
 
-def test_a_single_episode_that_goes_is_rejected(make_prepared, own_source, encoder):
+def test_a_single_episode_that_goes_is_rejected(make_prepared, own_source, encoder, before_decoding):
     build = make_prepared(source_root=own_source)
-    rows = encode_slots(build, encoder, pending_slots(build))
-    next(rows)
-    shutil.rmtree(folder_of(own_source, "LAB+5+2023-07-07").path)
-    list(rows)
+    before_decoding(6, lambda: shutil.rmtree(folder_of(own_source, "LAB+5+2023-07-07").path))
+    encode(build, encoder)
     assert pending_slots(build) == []
     (rejected,) = (row for row in Store.open(build.store).ledger.values() if row.status == "rejected")
     assert (rejected.episode_id, rejected.reason) == ("LAB+5+2023-07-07", RejectReason.FOLDER_UNREADABLE)

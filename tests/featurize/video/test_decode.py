@@ -18,6 +18,15 @@ SCATTERED = [44, 0, 31, 30, 14, 59, 14, 16, 45, 29]
 SAFE_KINDS = [name for name, kind in VIDEO_KINDS.items() if kind.decoder == "decord"]
 
 
+INDICES = [
+    SCATTERED,
+    list(range(VIDEO_FRAMES)),
+    list(range(0, VIDEO_FRAMES, 4)),
+    [VIDEO_FRAMES - 1],
+    [0],
+]
+
+
 @pytest.fixture(params=["decord", "pyav"])
 def decoder(request):
     return request.param
@@ -33,7 +42,7 @@ def decoded_in_order(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-@pytest.mark.parametrize("indices", [SCATTERED, list(range(0, VIDEO_FRAMES, 4)), [VIDEO_FRAMES - 1], [0]])
+@pytest.mark.parametrize("indices", INDICES)
 @pytest.mark.parametrize("kind", VIDEO_KINDS)
 def test_every_kind_equals_a_sequential_decode(videos, kind, indices):
     path = videos[kind]

@@ -16,6 +16,7 @@ from ..conftest import VIDEO_KINDS, VIDEO_SIZE
 
 INDICES = np.array([7, 0, 59, 31, 7])
 SHAPE = (len(INDICES), *VIDEO_SIZE, 3)
+WHOLE = (slice(None), slice(None))
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +25,16 @@ def reader():
         yield reader
 
 
+def into(shared, video, indices, decoder, *, frame_size=VIDEO_SIZE, box=WHOLE):
+    return partial(decode_into, shared.path, shared.shape, video, indices, decoder, frame_size, box)
+
+
 @pytest.mark.parametrize("kind", VIDEO_KINDS)
 def test_a_child_decodes_the_same_pixels(videos, reader, kind):
     decoder = VIDEO_KINDS[kind].decoder
     with shared_frames(SHAPE) as shared:
         assert not shared.frames_FHWC.any()
-        reader.run(partial(decode_into, shared.path, SHAPE, videos[kind], INDICES, decoder), "decoding")
+        reader.run(into(shared, videos[kind], INDICES, decoder), "decoding")
     expected = decode_frames(videos[kind], INDICES, decoder)
     assert expected.any()
     np.testing.assert_array_equal(shared.frames_FHWC, expected)
@@ -37,9 +42,16 @@ def test_a_child_decodes_the_same_pixels(videos, reader, kind):
 
 def test_frames_of_another_size_are_an_error(videos, reader):
     video = videos["h264-closed-gop"]
-    expected = r"closed-gop\.mp4 should decode to frames of 64 x 64 pixels, got 128 x 96\."
-    with shared_frames((1, 64, 64, 3)) as shared, pytest.raises(VideoUnreadableError, match=expected):
-        reader.run(partial(decode_into, shared.path, shared.shape, video, np.array([0]), "pyav"), "decoding")
+    expected = r"closed-gop\.mp4 should decode to frames of 64 x 48 pixels, got 128 x 96\."
+    with shared_frames((1, 48, 64, 3)) as shared, pytest.raises(VideoUnreadableError, match=expected):
+        reader.run(into(shared, video, np.array([0]), "pyav", frame_size=(48, 64)), "decoding")
+
+
+def test_only_the_box_is_handed_over(videos, reader):
+    video, box = videos["h264-closed-gop"], (slice(10, 40), slice(7, 100))
+    with shared_frames((len(INDICES), 30, 93, 3)) as shared:
+        reader.run(into(shared, video, INDICES, "decord", box=box), "decoding")
+    np.testing.assert_array_equal(shared.frames_FHWC, decode_frames(video, INDICES, "decord")[:, *box])
 
 
 @pytest.mark.skipif(not HAS_MEMFD, reason="the name shows only on Linux")
