@@ -41,10 +41,9 @@ def training_statistics(store: Store) -> TrainingStatistics:
     _require_as_recorded(store, slots)
     chosen = [slots[i] for i in np.unique(np.linspace(0, len(slots) - 1, MAX_LATENT_SLOTS).astype(int))]
     changes = [dask.delayed(_latent_change_l1)(store, slot) for slot in chosen]
-    states, actions, *by_slot = dask.compute(
-        _moments(store, "states", is_training_F), _moments(store, "actions", is_training_F), *changes,
-        scheduler="threads",
-    )  # fmt: skip
+    group = open_group(store.path)
+    moments = (_moments(da.from_zarr(group[name]), is_training_F) for name in ("states", "actions"))
+    states, actions, *by_slot = dask.compute(*moments, *changes, scheduler="threads")
     sums, counts = np.asarray(by_slot).sum(axis=0)
     return TrainingStatistics(
         num_frames=int(is_training_F.sum()),
@@ -53,6 +52,18 @@ def training_statistics(store: Store) -> TrainingStatistics:
         latent_slots=len(chosen),
         latent_change_l1=float(sums / max(counts, 1)),
     )
+
+
+def dimension_statistics(
+    values_FA: NDArray[np.float32], trajectories: Sequence[Trajectory]
+) -> DimensionStatistics:
+    """Of states or actions of `trajectories` in memory, which lie there at their addresses in a store.
+
+    The same bits as `training_statistics` gives once they are stored.
+    """
+    chunks_FA = da.from_array(values_FA, chunks=(SLOT_FRAMES, -1))
+    moments = _moments(chunks_FA, _frame_mask(trajectories, len(values_FA)))
+    return _dimensions(moments.compute(scheduler="threads"))
 
 
 def _require_as_recorded(store: Store, slots: Sequence[int]) -> None:
@@ -64,18 +75,17 @@ def _require_as_recorded(store: Store, slots: Sequence[int]) -> None:
             )
 
 
-def _frame_mask(trajectories: tuple[Trajectory, ...], num_frames: int) -> NDArray[np.bool_]:
+def _frame_mask(trajectories: Sequence[Trajectory], num_frames: int) -> NDArray[np.bool_]:
     mask_F = np.zeros(num_frames, dtype=bool)
     for trajectory in trajectories:
         mask_F[trajectory.first_frame : trajectory.first_frame + trajectory.num_frames] = True
     return mask_F
 
 
-def _moments(store: Store, name: str, is_training_F: NDArray[np.bool_]) -> Any:
+def _moments(values_FA: Any, is_training_F: NDArray[np.bool_]) -> Any:
     """Lazy (mean, deviation) per dimension; the NaN action at the end of a trajectory is left out."""
-    values_FA = da.from_zarr(open_group(store.path)[name]).astype(np.float64)
     mask_F = da.from_array(is_training_F, chunks=SLOT_FRAMES)
-    training_FA = da.where(mask_F[:, None], values_FA, np.nan)
+    training_FA = da.where(mask_F[:, None], values_FA.astype(np.float64), np.nan)
     return da.stack([da.nanmean(training_FA, axis=0), da.nanstd(training_FA, axis=0)])
 
 

@@ -1,10 +1,13 @@
-"""`train`, `evaluate` and `report`."""
+"""`train` and `report`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipeline.commands.online import EncoderOption, OnlineFlag, OnlineOptions, SourceOption, WeightsOption
 from pipeline.commands.output import JsonFlag, emit, say
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ DeviceOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("train")(train)
-    app.command("evaluate")(evaluate)
     app.command("report")(report)
 
 
@@ -43,8 +45,17 @@ def train(
     steps: Annotated[
         int | None, typer.Option(help="Updates; the schedule's phases keep their proportions.")
     ] = None,
-    batch_clips: Annotated[int | None, typer.Option(help="Clips of one update.")] = None,
-    micro_batch_clips: Annotated[int | None, typer.Option(help="Clips on the device at once.")] = None,
+    batch_clips: Annotated[int | None, typer.Option(help="Clips of one update, over all GPUs.")] = None,
+    micro_batch_clips: Annotated[
+        int | None, typer.Option(help="Clips on a device at once; a resumed run keeps its own.")
+    ] = None,
+    memory_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="GiB of a device for an update: decides the clips at once, and what is computed twice. "
+            "Default: what is free on the GPU; on a CPU any."
+        ),
+    ] = None,
     clip_frames: Annotated[int | None, typer.Option(help="Frames of a clip. [16]")] = None,
     rollout_steps: Annotated[int | None, typer.Option(help="Frames of the rollout loss. [2]")] = None,
     sample_by: Annotated[
@@ -57,14 +68,27 @@ def train(
     validate_every: Annotated[int | None, typer.Option(help="Updates between two validations.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Updates between two checkpoints.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides weights and windows. [0]")] = None,
+    online: OnlineFlag = False,
+    source: SourceOption = None,
+    encoder: EncoderOption = None,
+    weights: WeightsOption = None,
     device: DeviceOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a predictor from a store: no video, no encoder in memory. Stops cleanly on Ctrl-C and resumes.
 
     Example: `permafrost train --store data/demo.zarr --run runs/demo --preset demo`
+
+    On 8 GPUs: `torchrun --standalone --nproc-per-node 8 --no-python -- permafrost train ...`; the batch stays
+    the same, so a run may go on with another number of them.
+
+    Without latents: `permafrost train --online --source data/demo --store plan.zarr --run runs/online`
+    decodes and encodes every clip when it is drawn, to the same losses. Where there is no store it makes one
+    that holds nothing but the plan. Slower, and --source is needed to go on.
     """
-    from pipeline.progress import progress_bar
+    from pipeline.bench.synthetic_source import is_synthetic
+    from train.launch import is_first_process
+    from train.memory_budget import GIB
     from train.recipe_defaults import recipe_for
     from train.trainer import train as train_run
 
@@ -85,7 +109,12 @@ def train(
         checkpoint_every=checkpoint_every,
         seed=seed,
     )
-    with progress_bar("train", "steps") as draw:
+    view_of = OnlineOptions(online=online, source=source, encoder=encoder, weights=weights).view_of(
+        store, preset=preset, device=device
+    )
+    if is_first_process() and is_synthetic(store):
+        say(f"{store} holds random numbers of `permafrost bench --synthetic`: this run learns nothing.")
+    with _one_process_shows("train", "steps") as draw:
 
         def on_progress(progress: "Progress") -> None:
             draw(progress.step, progress.total_steps)
@@ -97,30 +126,33 @@ def train(
             store_revision=store_revision,
             init=init,
             device=device,
+            micro_batch_clips=micro_batch_clips,
+            memory_budget_bytes=None if memory_budget is None else int(memory_budget * GIB),
+            view_of=view_of,
             on_progress=on_progress,
         )
+    if not is_first_process():
+        return
     say(result.outcome)
     if result.evaluation is not None:
         print_evaluation(result.evaluation, run, as_json=as_json)
 
 
-def evaluate(
-    run: RunArgument,
-    store: TrainedStoreOption = None,
-    store_revision: RevisionOption = None,
-    device: DeviceOption = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """L1 of open-loop predictions on held-out episodes, beside its baselines, from the store alone.
+@contextmanager
+def _one_process_shows(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """The progress bar in the first process of a run; the others print nothing but errors of their own."""
+    from pipeline.progress import progress_bar
+    from train.launch import is_first_process
+    from train.ranks import OtherProcessError
 
-    Example: `permafrost evaluate runs/demo`
-    """
-    from train.evaluation import evaluate as evaluate_run
-    from train.run_folder import RunFolder
-
-    store = store or RunFolder(run).remembered_store()
-    measured = evaluate_run(run, store, store_revision=store_revision, device=device)
-    print_evaluation(measured, run, as_json=as_json)
+    if is_first_process():
+        with progress_bar(description, unit) as draw:
+            yield draw
+        return
+    try:
+        yield lambda _done, _total: None
+    except OtherProcessError as error:
+        raise typer.Exit(1) from error
 
 
 def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None) -> None:

@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError
 from store_schema.store import Store
 from train.checkpoint import Checkpoint
 from train.evaluation import evaluate, read_evaluation
-from train.provenance import ensure_same
+from train.provenance import ensure_same, fingerprint_of_latents
 from train.recipe import TrainRecipe
 from train.revisions import revision_trained_on
 from train.run_folder import RunFolder
@@ -149,7 +149,7 @@ def _ensure_trained_on(checkpoint: Checkpoint, store: Store) -> None:
     fingerprint = store.attributes.fingerprint
     found = {
         "store_uuid": store.attributes.uuid,
-        "fingerprint_sha256": fingerprint.sha256(),
+        "fingerprint_sha256": fingerprint_of_latents(fingerprint, checkpoint.trained_on.get("latents")),
         "encoder": fingerprint.encoder.name,
     }
     of_run = {name: checkpoint.trained_on.get(name) for name in found}

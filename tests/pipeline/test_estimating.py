@@ -18,7 +18,7 @@ def test_programs_read_every_figure_by_name_and_with_its_formula(permafrost):
     assert facts["frames"] == 4 * 892_800
     assert facts["latents_bytes"] == pytest.approx(4 * 0.32e12, rel=0.01)
     assert facts["flops_per_frame"] == 532_055_851_008
-    assert facts["step_flops"] == pytest.approx(2.67e15, rel=0.01)
+    assert facts["step_flops"] == pytest.approx(2.546e15, rel=0.01)
     assert facts["online_encodings"] == 387_072_000
     assert facts["break_even_steps"] == 4 * 892_800 / 4096
     assert len(facts["rows"]) == len(facts) - 1
