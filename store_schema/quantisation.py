@@ -98,5 +98,7 @@ def dequantise(
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Latents (..., N, D) of `dtype`, computed in float32 on the device of the codes."""
-    scaled_XND = codes_XND.float() * token_scale_XN.float().unsqueeze(-1)
-    return (scaled_XND * statistics.std_D + statistics.mean_D).to(dtype)
+    latents_XND = codes_XND.to(torch.float32, copy=True)
+    # In place: on a CPU four fresh results of this size take three times as long as one.
+    latents_XND.mul_(token_scale_XN.float().unsqueeze(-1)).mul_(statistics.std_D).add_(statistics.mean_D)
+    return latents_XND.to(dtype)

@@ -3,9 +3,10 @@
 Legend: B clips, T frames, N tokens per frame, D encoder width, A action and state size (7).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -43,13 +44,20 @@ class Clips:
         if there.token_scale_BTN is None or statistics is None:
             latents_BTND = there.latents_BTND.float()
         else:
-            latents_BTND = dequantise(there.latents_BTND, there.token_scale_BTN, statistics)
+            to_latents = _fused_dequantise() if device.type == "cuda" else dequantise
+            latents_BTND = to_latents(there.latents_BTND, there.token_scale_BTN, statistics)
         # On the CPU `to` copies nothing, and the buffers behind the batch are filled again.
         states_BTA, actions_BTA = (
             (values.clone() if device.type == "cpu" else values)
             for values in (there.states_BTA, there.actions_BTA)
         )
         return cls(latents_BTND=latents_BTND, states_BTA=states_BTA, actions_BTA=actions_BTA)
+
+
+@cache
+def _fused_dequantise() -> Callable[[Tensor, Tensor, ChannelStatistics], Tensor]:
+    """One kernel that reads codes and writes latents; uncompiled there are four, each over all latents."""
+    return torch.compile(dequantise)
 
 
 class BatchStream(Protocol[BatchT_co]):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from store_schema.batch import ClipBuffers
+from store_schema.buffers import ClipBuffers
 
 
 class PinningError(RuntimeError):

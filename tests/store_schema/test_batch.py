@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from store_schema.batch import ClipBatch, ClipBuffers
+from store_schema.batch import ClipBatch
+from store_schema.buffers import ClipBuffers
 from store_schema.errors import SchemaError
 from store_schema.format import LatentShape, Quantisation
 
@@ -79,7 +80,7 @@ def test_a_batch_is_a_view_of_its_buffers_without_the_last_action() -> None:
     )
     buffers.latents_BTND[2, 3, 4, 5] = 77
     buffers.actions_BTA[:] = np.arange(4)[:, None]
-    view = buffers.as_batch()
+    view = ClipBatch.of(buffers)
     assert view.latents_BTND[2, 3, 4, 5] == 77
     assert view.latents_BTND.data_ptr() == buffers.latents_BTND.ctypes.data
     assert view.actions_BTA[0, :, 0].tolist() == [0, 1, 2]

@@ -9,7 +9,8 @@ import pytest
 import torch
 import zarr
 
-from store_schema.batch import ClipBuffers
+from store_schema.batch import ClipBatch
+from store_schema.buffers import ClipBuffers
 from store_schema.layout import FrameArrays, slot_path
 from store_schema.quantisation import dequantise
 from store_schema.reader import ClipReader
@@ -61,7 +62,7 @@ def test_its_latents_are_read_and_dequantised(store: Store) -> None:
         num_clips=1, num_frames=5, latent_shape=store.latent_shape, quantisation=store.quantisation
     )
     ClipReader.open(store).read(0, buffers, 0)
-    batch = buffers.as_batch()
+    batch = ClipBatch.of(buffers)
     assert batch.latents_BTND[0, 3].tolist() == CODES_OF_FRAME_3
     assert batch.token_scale_BTN is not None
     assert batch.token_scale_BTN[0, 3].tolist() == SCALES_OF_FRAME_3

@@ -1,6 +1,6 @@
 """Missing or damaged data is an error that names the slot, never fill values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,8 @@ from store_schema.array_readers import INDEX_BYTES, TensorstoreReader
 from store_schema.errors import DamagedStoreError
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import slot_path
-from store_schema.ledger_row import HASHED_ARRAYS
-from store_schema.reader import ClipReader
+from store_schema.ledger_row import HASHED_ARRAYS, frame_hash
+from store_schema.reader import CHECK_EVERY, ClipReader
 from store_schema.store import Store
 from store_schema.verify import verify_hashes
 
@@ -136,6 +136,36 @@ def test_each_frame_is_checked_though_others_of_its_slot_were_read_before(own_st
     reader.read_arrays(0, out)
     with pytest.raises(DamagedStoreError, match="Frame 9 of slot 0"):
         reader.read_arrays(8, out)
+
+
+def test_damage_that_comes_after_the_first_reading_is_found_within_64_more(own_store: Path) -> None:
+    reader = byte_range_reader(own_store)
+    read_all(reader)
+    change_file(file_of(own_store, "latents"), flip_first_bit)
+    with pytest.raises(DamagedStoreError, match="Frame 0 of slot 1"):
+        list(map(read_all, [reader] * CHECK_EVERY))
+
+
+def test_a_frame_is_checked_at_its_first_reading_and_once_in_64_after_it(
+    own_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[bytes] = []
+
+    def counted(entries: Iterable[np.ndarray]) -> bytes:
+        checked.append(frame_hash(entries))
+        return checked[-1]
+
+    monkeypatch.setattr("store_schema.reader.frame_hash", counted)
+    reader = byte_range_reader(own_store)
+    once = read_all(reader)["states"]
+    assert len(set(checked)) == len(checked) == len(once)
+    checked_at: list[int] = []
+    for _ in range(CHECK_EVERY):
+        before = len(checked)
+        read_all(reader)
+        checked_at.append(len(checked) - before)
+    assert set(checked_at) == {len(once) // CHECK_EVERY}, "frames are not all checked at the same reading"
+    assert len(set(checked[len(once) :])) == len(once)
 
 
 def test_a_file_that_is_too_long_is_an_error(own_store: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store_schema.array_readers import TensorstoreReader
-from store_schema.batch import ClipBuffers
+from store_schema.buffers import ClipBuffers
 from store_schema.errors import MissingFramesError
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_group

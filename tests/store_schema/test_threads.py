@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from store_schema.array_readers import TensorstoreReader
-from store_schema.batch import ClipBuffers
+from store_schema.buffers import ClipBuffers
 from store_schema.errors import DamagedStoreError
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_group, slot_path

@@ -21,5 +21,5 @@ def test_a_batch_that_does_not_divide_among_the_processes_is_refused(tiny_recipe
 
 
 def test_a_share_that_is_no_multiple_of_the_micro_batch_is_refused(tiny_recipe):
-    with pytest.raises(ShareError, match="has 12 of batch_clips 24, .* divisor of 12 with --micro-batch"):
+    with pytest.raises(ShareError, match=r"has 12 of batch_clips 24, .* divisor of 12 with --micro-batch"):
         share_of(tiny_recipe(batch_clips=24, micro_batch_clips=8), 2)
