@@ -1,7 +1,7 @@
 """The batches of `encode`: which are tried again, when the rest is not worth waiting for, and what failed."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from distributed.scheduler import KilledWorker, NoWorkerError
 from prefect import Task
@@ -12,6 +12,23 @@ from featurize.errors import FeaturizeError
 from pipeline.prefect_server import server_lost
 from pipeline.sentences import ADVICE, sentence
 from store_schema.errors import StoreError
+
+SLOTS_PER_TASK: Final = 8
+MAX_SLOTS_PER_TASK: Final = 256
+TASKS_PER_WORKER: Final = 4
+"""So few that the last ones to finish keep the others waiting for a fraction of the build alone."""
+
+
+def slots_per_task(num_slots: int, num_workers: int, device: str) -> int:
+    """How many slots a worker is handed at once.
+
+    A GPU waits for the first slot of a task to be decoded and for its last to be written, which 8 slots would
+    not be worth: 0.45 s against 0.28 s of an H200 (`tests/benchmarks/cluster_model.py`). A CPU does not
+    notice, and small tasks lose less when a worker dies.
+    """
+    if not device.startswith("cuda"):
+        return SLOTS_PER_TASK
+    return min(max(num_slots // (TASKS_PER_WORKER * num_workers), SLOTS_PER_TASK), MAX_SLOTS_PER_TASK)
 
 
 def worth_retrying(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:

@@ -8,19 +8,21 @@ import threading
 from collections.abc import Sequence
 from contextvars import copy_context
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 
 # isort: split
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
+from prefect.task_runners import TaskRunner
 
 from featurize.calibrate import calibrate
 from featurize.encode import await_free_slots, encode_unclaimed, free_slots, pending_slots
-from featurize.encoders import encoder_of
+from featurize.encoders import default_device, encoder_of
 from featurize.errors import TooManyRejectsError
 from featurize.finalise import FinaliseReport, finalise
 from featurize.holding import holding_store
@@ -28,13 +30,12 @@ from featurize.index import IndexReport, Progress, index, indexed
 from featurize.plan import PlanReport, plan
 from featurize.recipe import Build
 from featurize.repair import RepairReport, repair
-from pipeline.batches import wait_for_batches, worth_retrying
+from pipeline.batches import slots_per_task, wait_for_batches, worth_retrying
 from pipeline.errors import SlotsFailedError
 from pipeline.progress import reported_progress
-from pipeline.workers import Workers, on_this_worker
+from pipeline.workers import Workers, count_workers, on_this_worker
 from store_schema.ledger import settled_slots
 
-SLOTS_PER_TASK: Final = 8
 POLL_SECONDS: Final = 0.5
 
 
@@ -143,15 +144,19 @@ def featurize_flow(build: Build, workers: Workers) -> FinaliseReport:
 def _encode_round(build: Build, free: Sequence[int]) -> int:
     """Hand slots to the workers, once each; returns how many they encoded."""
     get_run_logger().info("%d slots to encode", len(free))
-    futures = encode_batch.map(unmapped(build), _batches(free))
+    size = slots_per_task(len(free), count_workers(_task_runner()), build.device or default_device())
+    batches = [list(free[i : i + size]) for i in range(0, len(free), size)]
+    futures = encode_batch.map(unmapped(build), batches)
     with reported_progress("encode-progress", "encode", "slots") as progress:
         causes = _wait(futures, build.store, free, progress)
     _require_done(causes, build.store, free)
     return sum(future.result() for future in futures if future.state.is_completed())
 
 
-def _batches(slots: Sequence[int]) -> list[list[int]]:
-    return [list(slots[i : i + SLOTS_PER_TASK]) for i in range(0, len(slots), SLOTS_PER_TASK)]
+def _task_runner() -> TaskRunner[PrefectFuture[Any]]:
+    running = FlowRunContext.get()
+    assert running is not None, "called from within a flow"
+    return running.task_runner
 
 
 def _wait(

@@ -61,6 +61,11 @@ def local_cluster(*, num_workers: int | None = None, **options: Any) -> LocalClu
     )
 
 
+def count_workers(runner: TaskRunner[PrefectFuture[Any]]) -> int:
+    """Worker processes that a running task runner has now; 1 where it has no cluster."""
+    return max(len(runner.client.ncores()), 1) if isinstance(runner, DaskTaskRunner) else 1
+
+
 def on_this_worker(build: Build) -> Build:
     """The build with this worker's own GPU, where the user named no device."""
     if build.device is not None or torch.cuda.device_count() < 2:

@@ -92,6 +92,8 @@ class StoreStream:
             self._handed_out = None
             raise StopIteration
         filling = self._filling.popleft()
+        # Also where waiting raises, the buffer is free at the next call.
+        self._handed_out = _HandedOut(filling.place, None)
         started = time.perf_counter()
         filling.wait()
         self.waited_seconds += time.perf_counter() - started
@@ -116,9 +118,10 @@ class _Filling:
     parts: Sequence[Part]
 
     def wait(self) -> None:
-        """Until all parts are filled or have failed, then raise the first error."""
+        """Until every part is filled or has failed; then raise what the first of those that failed did."""
+        # The stack runs them in reverse and raises the last error: no answer is left for the next batch.
         with ExitStack() as all_parts:
-            for part in reversed(self.parts):
+            for part in self.parts:
                 all_parts.callback(part.result)
 
 

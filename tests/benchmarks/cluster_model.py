@@ -65,7 +65,7 @@ if __name__ == "__main__":
     parser.add_argument("--utilisation", type=float, default=0.6, help="of its peak; the aim, not measured")
     parser.add_argument("--hours", type=float, default=62)
     parser.add_argument("--views", type=int, default=1, help="trajectories of an episode, cameras included")
-    parser.add_argument("--slots-per-task", type=int, default=8, help="SLOTS_PER_TASK of featurize_flow.py")
+    parser.add_argument("--slots-per-task", type=int, default=8, help="a CPU gets 8, a GPU up to 256")
     parser.add_argument(
         "--decode-ms", type=float, default=9.0, help="CPU of a stored 1280x720 frame: featurize_overlap.py"
     )

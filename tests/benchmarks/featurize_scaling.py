@@ -36,7 +36,7 @@ from store_schema.ledger import read_ledger
 
 def main(arguments: argparse.Namespace) -> None:
     """Print the wall times in turns, and the ratio of the medians."""
-    flows.SLOTS_PER_TASK = arguments.slots_per_task
+    flows.slots_per_task = lambda *_: arguments.slots_per_task
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder, prefect_server():
         planned = planned_build(Path(folder), arguments)
         seconds = {num_workers: [] for num_workers in (1, 2)}
@@ -101,7 +101,7 @@ if __name__ == "__main__":
     parser.add_argument("--episodes", type=int, default=12)
     parser.add_argument("--views", type=int, default=8, help="trajectories of an episode")
     parser.add_argument("--source", type=Path, help="episodes there are, instead of sample ones")
-    parser.add_argument("--slots-per-task", type=int, default=flows.SLOTS_PER_TASK)
+    parser.add_argument("--slots-per-task", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to work; default: the system's temporary folder")
     main(parser.parse_args())

@@ -68,7 +68,10 @@ def main(arguments: argparse.Namespace) -> None:
     """Print one table a section."""
     if not arguments.store.exists():
         print(f"writing {arguments.gib} GiB to {arguments.store}", flush=True)
-        write_synthetic_store(SyntheticStore(path=arguments.store, size_bytes=int(arguments.gib * 2**30)))
+        asked = SyntheticStore(
+            path=arguments.store, size_bytes=int(arguments.gib * 2**30), encoder="vjepa2-vitg"
+        )
+        write_synthetic_store(asked)
     store = Store.open(arguments.store)
     sections = {"warm": warm, "busy": busy, "cold": cold, "lengths": lengths, "dequantise": dequantise}
     for name in [arguments.only] if arguments.only else sections:

@@ -261,6 +261,23 @@ def _readers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("clip-reader")]
 
 
+@READERS
+def test_the_batch_after_a_damaged_one_is_whole(make_store, tmp_path, open_ring):
+    """No reader's answer for the one may be taken for the other's."""
+    path = make_store(tmp_path / "damaged.zarr", trajectories=[(16, "train"), (16, "train")])
+    store = Store.open(path)
+    shard = path / slot_path(store.specs["latents"], 0)
+    shard.write_bytes(b"\1\1\1\1" + shard.read_bytes()[4:])
+    damaged, whole = np.array([0, 0]), np.array([128, 128])
+    supply = StoreClips(store=store, device=CPU, open_ring=open_ring)
+    with supply.stream(iter([damaged, whole] * 4), clip_frames=CLIP_FRAMES, max_clips=2) as stream:
+        for _ in range(4):
+            with pytest.raises(DamagedStoreError, match="of slot 0"):
+                next(stream)
+            states_BTA = next(stream).states_BTA
+            assert torch.equal(states_BTA[0], read_by_zarr(store, 128)["states"])
+
+
 def test_more_readers_wait_for_a_disk_than_for_memory(tiny_store, monkeypatch):
     threads = []
     for memory_bytes in (2**40, 0):

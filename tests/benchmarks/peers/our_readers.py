@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from same_windows import SameWindows
 
 from store_schema.array_readers import ByteRangeReader
-from store_schema.buffers import ClipBuffers
+from store_schema.buffers import ClipBuffers, ClipShape
 from store_schema.reader import ClipReader
-from train.readers import NUM_READERS, Filler
+from train.readers import CACHED_READERS, WAITING_READERS, Filler
 
 Addresses = NDArray[np.int64]
 Batch = NDArray[np.int8]
@@ -60,7 +60,7 @@ def ours_whole_clips(windows: SameWindows) -> Iterator[ReadBatch]:
 @contextmanager
 def ours_threads(windows: SameWindows) -> Iterator[ReadBatch]:
     """The same by as many threads as training has."""
-    with _whole_clips(windows, ClipReader.open(windows.store), num_readers=NUM_READERS) as read:
+    with _whole_clips(windows, ClipReader.open(windows.store), num_readers=CACHED_READERS) as read:
         yield read
 
 
@@ -68,7 +68,7 @@ def ours_threads(windows: SameWindows) -> Iterator[ReadBatch]:
 def ours_direct(windows: SameWindows) -> Iterator[ReadBatch]:
     """The same past the page cache, as a store that does not fit into memory is read."""
     reader = ClipReader(windows.store, ByteRangeReader(windows.store, direct=True))
-    with _whole_clips(windows, reader, num_readers=NUM_READERS) as read:
+    with _whole_clips(windows, reader, num_readers=WAITING_READERS) as read:
         yield read
 
 
@@ -91,9 +91,10 @@ def _whole_clips(windows: SameWindows, reader: ClipReader, *, num_readers: int) 
 
 
 def _buffers(windows: SameWindows, num_clips: int) -> ClipBuffers:
-    return ClipBuffers.allocate(
+    shape = ClipShape(
         num_clips=num_clips,
         num_frames=windows.window_frames,
         latent_shape=windows.store.latent_shape,
         quantisation=windows.store.quantisation,
     )
+    return ClipBuffers.of_shape(shape)

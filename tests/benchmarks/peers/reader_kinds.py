@@ -7,12 +7,12 @@ import our_readers as own
 import peer_readers as peers
 from our_readers import Open
 
-from train.readers import NUM_READERS
+from train.readers import CACHED_READERS, WAITING_READERS
 
 LIMIT = "one-thread memcpy"
 OURS = "ours, latents alone, 1 thread"
-OURS_THREADS = f"ours, whole clips, {NUM_READERS} threads"
-OURS_DIRECT = f"{OURS_THREADS}, direct I/O"
+OURS_THREADS = f"ours, whole clips, {CACHED_READERS} threads"
+OURS_DIRECT = f"ours, whole clips, {WAITING_READERS} threads, direct I/O"
 SHUFFLED_SHARDS = "webdataset, shuffle buffer (no random access)"
 
 READERS: Mapping[str, Open] = MappingProxyType(
