@@ -16,13 +16,13 @@ from torch import Tensor
 from featurize.crop import CropBox, resize
 from featurize.encoder.registry import encoder_spec
 from featurize.errors import StepOrderError
-from featurize.index import open_source
-from featurize.index_table import IndexedStream, read_index, read_locations
+from featurize.index_table import read_index, read_locations
+from featurize.indexed_episode import load_as_indexed
 from featurize.isolation import ForeignReader
 from featurize.recipe import Build
-from featurize.rejects import TRIED_TWICE, EpisodeRejected, RejectReason, UnusableError, rejecting
+from featurize.rejects import TRIED_TWICE, EpisodeRejected, rejecting
 from featurize.sources.disk import require_readable, require_source
-from featurize.sources.protocol import CameraStream, Episode, EpisodeRef
+from featurize.sources.protocol import CameraStream, Episode
 from featurize.video.shared import decode_into, shared_frames
 from store_schema.actions import actions_from_states
 from store_schema.format import EXTRINSICS_SIZE, THUMBNAIL_SIZE_PX
@@ -100,7 +100,7 @@ class TrajectoryLoader:
         indexed = self._indexed[trajectory.episode_id, trajectory.camera]
         rows_T = indexed.rows_at(self.build.recipe.clock, trajectory.phase)
         with rejecting(trajectory.episode_id, "encode"):
-            episode = self._load_as_indexed(indexed)
+            episode = load_as_indexed(self.build, self._reader, indexed)
             stream = episode.streams[trajectory.camera]
             boxed_FHWC = self._decode(stream, rows_T[steps], _box(trajectory))
         rows = _row_arrays(episode, trajectory, rows_T, steps)
@@ -117,17 +117,6 @@ class TrajectoryLoader:
             # PyAV decodes all frames up to the last one.
             self._reader.run(decode, what, num_frames=int(rows_F.max()) + 1)
             return torch.from_numpy(shared.frames_FHWC)
-
-    def _load_as_indexed(self, indexed: IndexedStream) -> Episode:
-        ref = EpisodeRef(episode_id=indexed.episode_id, location=indexed.location)
-        load = partial(open_source(self.build).load, ref, (indexed.camera,), self.build.recipe.clock)
-        episode = self._reader.run(load, f"reading {indexed.location}")
-        if not IndexedStream.of(episode, episode.streams[indexed.camera]).is_same(indexed):
-            raise UnusableError(
-                RejectReason.CHANGED_SINCE_INDEX,
-                f"metadata, rows, times or video size in {indexed.location} differ from what the plan used.",
-            )
-        return episode
 
 
 def _box(trajectory: Trajectory) -> CropBox:

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from featurize.encoder.registry import FrozenEncoder, load_encoder
-from featurize.encoders import default_device
+from featurize.encoders import encoder_as_planned
 from featurize.errors import StepOrderError
 from featurize.index_table import INDEX_TABLE
 from featurize.planned import require_encoder
@@ -50,7 +49,7 @@ def reencode_problems(
             f"{build.store.name} has no {build.folder.name}/{INDEX_TABLE}, which says where in the source "
             "each episode lies. Run `permafrost featurize --step index` with this --source and --store first."
         )
-    encoder = _encoder_of(build, store)
+    encoder = encoder_as_planned(build, store)
     require_encoder(store, build, encoder)
     drawn = draw_frames(store, num_frames, seed, build.recipe.encode_batch_frames)
     job = SlotJob(build, encoder, store, sorted({slot for slot, _ in drawn}))
@@ -77,18 +76,6 @@ def draw_frames(store: Store, num_frames: int, seed: int, batch_frames: int) -> 
         batch = range(start, min(start + batch_frames, int(lengths[at])))
         drawn[slots[at], batch].append(frame)
     return drawn
-
-
-def _encoder_of(build: Build, store: Store) -> FrozenEncoder:
-    """In the dtype that the store was made in, be it on another device."""
-    return load_encoder(
-        build.recipe.encoder,
-        weights=build.weights,
-        checkpoint_key=build.recipe.checkpoint_key,
-        attention=build.attention,
-        device=build.device or default_device(),
-        dtype=getattr(torch, store.attributes.fingerprint.encoder.compute_dtype),
-    )
 
 
 def _encode(job: SlotJob, slot: int, batch: range) -> FrameArrays | EpisodeRejected:

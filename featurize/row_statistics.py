@@ -13,13 +13,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from featurize.errors import StepOrderError
+from featurize.errors import NotEnoughEpisodesError, StepOrderError
 from featurize.index_table import IndexedStream, read_index, read_locations
 from featurize.indexed_episode import load_as_indexed
 from featurize.isolation import ForeignReader
 from featurize.recipe import Build
 from featurize.rejects import rejecting
 from featurize.sources.disk import require_source
+from featurize.threads import num_cores
 from store_schema.actions import actions_from_states
 from store_schema.attributes import DimensionStatistics
 from store_schema.format import SLOT_FRAMES, STATE_SIZE
@@ -39,14 +40,17 @@ def row_statistics(build: Build, trajectories: Sequence[Trajectory]) -> RowStati
     """What `finalise` would store for these trajectories of a plan, to the bit; only training ones count.
 
     Every episode is read once, by one child process a core. Takes 56 bytes of memory for each frame address.
-    Raises EpisodeRejected where the source no longer serves one, SourceMovedError where it serves none, and
+    Raises NotEnoughEpisodesError where none is of the training split, EpisodeRejected where the source no longer serves one, SourceMovedError where it serves none, and
     StepOrderError where one is not indexed.
     """
     require_source(build.source_root, read_locations(build))
     training = [t for t in trajectories if t.split == "train"]
+    if not training:
+        raise NotEnoughEpisodesError("No trajectory of the training split can be read: nothing to learn.")
     num_frames = max(t.slots.stop for t in training) * SLOT_FRAMES
     states_FA, actions_FA = np.full((2, num_frames, STATE_SIZE), np.nan, dtype=np.float32)
-    num_processes = os.cpu_count() or 1
+    # The processes of one machine that torchrun has started read all at once.
+    num_processes = max(1, num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     with (
         ForeignReader(num_processes=num_processes, timeout_seconds=build.read_timeout_seconds) as reader,
         ThreadPoolExecutor(num_processes) as threads,

@@ -8,6 +8,8 @@ from typing import Final
 import torch
 
 CPU_DECODERS: Final = 2
+MAX_DECODERS: Final = 24
+"""Twice what feeds an H200. A worker that sees one GPU of many would take all cores for its own."""
 GPU_WRITERS: Final = 4
 
 
@@ -46,7 +48,7 @@ def most_decoders(device: torch.device) -> int:
     """
     if device.type != "cuda":
         return CPU_DECODERS
-    return max(1, _num_cores() // max(1, torch.cuda.device_count()))
+    return min(max(1, num_cores() // max(1, torch.cuda.device_count())), MAX_DECODERS)
 
 
 def most_writers(device: torch.device) -> int:
@@ -54,6 +56,6 @@ def most_writers(device: torch.device) -> int:
     return GPU_WRITERS if device.type == "cuda" else 1
 
 
-def _num_cores() -> int:
-    """Those this process may use, where the system tells."""
+def num_cores() -> int:
+    """Cores that this process may use, where the system tells."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

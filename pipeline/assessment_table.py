@@ -26,7 +26,7 @@ _NAMES: Final = {
 
 
 def sections(assessment: Mapping[str, Any]) -> dict[str, list[Row]]:
-    """The rows of one run by section; the names are the same for every run."""
+    """The rows of one run by section; laboratories and cameras are those of its own store."""
     prediction = assessment["prediction"]
     found = {"prediction": list(_prediction_rows(prediction))}
     for horizon, planning in assessment["planning"].items():
@@ -36,7 +36,7 @@ def sections(assessment: Mapping[str, Any]) -> dict[str, list[Row]]:
     found["probe"] = list(_probe_rows(assessment["probe"]))
     for group, values in prediction["one_frame_ahead_by"].items():
         found[f"ratio to copy last frame by {group}"] = [
-            (f"{value} ({part['num_trajectories']} trajectories)", shown(part["ratio_to_copy_last_frame"]))
+            (value, f"{shown(part['ratio_to_copy_last_frame'])} of {part['num_trajectories']} trajectories")
             for value, part in values.items()
         ]
     return found

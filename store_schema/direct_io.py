@@ -4,6 +4,7 @@ Past it (O_DIRECT) the disk writes into the caller's memory, in whole blocks of 
 memory: nothing is copied, and nothing that other programs use is pushed out of memory.
 """
 
+import errno
 import logging
 import mmap
 import os
@@ -60,7 +61,9 @@ def can_read_directly(path: Path) -> bool:
             return _read_blocks(descriptor, memoryview(mmap.mmap(-1, BLOCK_BYTES)), 0) > 0
         finally:
             os.close(descriptor)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
         return False
 
 

@@ -4,6 +4,7 @@ The folder holds what the seal covers: tables, metadata and channel statistics, 
 trained on and resumed like any store, while frames come through tensorstore, checked by the same hashes.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import tensorstore
 
 from store_schema.atomic import write_atomically
 from store_schema.attributes import StoreAttributes
-from store_schema.errors import SchemaError, StoreNotFoundError
+from store_schema.errors import DamagedStoreError, SchemaError, StoreNotFoundError
 from store_schema.format import ROOT_FILE
 from store_schema.layout import read_attributes
 from store_schema.rules.seal import file_sha256, sealed_files
@@ -55,7 +56,8 @@ def stand_in(url: str, folder: Path) -> Path:
     """Let `folder` stand for the sealed store at an S3 address, and return it for `Store.open`.
 
     Files that are there already as the seal has them are not fetched again. Raises StoreNotFoundError,
-    SchemaError where the store is not sealed, and ObjectStoreError.
+    SchemaError where the store is not sealed, DamagedStoreError for a file that is not as sealed, and
+    ObjectStoreError.
     """
     kvstore = s3_store(url)
     opened = tensorstore.KvStore.open(with_few_retries(kvstore)).result()
@@ -69,9 +71,19 @@ def stand_in(url: str, folder: Path) -> Path:
     for name in sealed_files(attributes.fingerprint.specs):
         if not (folder / name).is_file() or file_sha256(folder / name) != attributes.files.get(name):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / name, _fetched(opened, name, url))
+            write_atomically(folder / name, _as_sealed(_fetched(opened, name, url), name, attributes, url))
     write_atomically(folder / STAND_IN_FILE, json.dumps(kvstore, indent=1).encode())
     return folder
+
+
+def _as_sealed(content: bytes, name: str, attributes: StoreAttributes, url: str) -> bytes:
+    assert attributes.files is not None, "checked by the caller"
+    if hashlib.sha256(content).hexdigest() != attributes.files.get(name):
+        raise DamagedStoreError(
+            f"{url}/{name} is not what the seal says: damaged, or sealed anew while it was read. "
+            "Run the same again; if it stays, upload the store anew."
+        )
+    return content
 
 
 def stands_for(folder: Path) -> KeyValueStore | None:

@@ -55,9 +55,10 @@ class BlockCausalAttention(AttentionRope):
         """
         qkv_BS3GH = self.qkv(tokens_BSP).unflatten(-1, (3, self.num_heads, self.head_dim))
         query_BGSH, key_BGSH, value_BGSH = qkv_BS3GH.permute(2, 0, 3, 1, 4).unbind(0)
-        query_BGSH = apply_rot_embed_cat(query_BGSH, rope)
+        # Under autocast some versions of timm rotate to float32.
+        query_BGSH = apply_rot_embed_cat(query_BGSH, rope).type_as(value_BGSH)
         # A view of the values would keep queries and keys before their rotation for the backward pass.
-        new = KeyValue(apply_rot_embed_cat(key_BGSH, rope), value_BGSH.contiguous())
+        new = KeyValue(apply_rot_embed_cat(key_BGSH, rope).type_as(value_BGSH), value_BGSH.contiguous())
         seen = new if past is None else past.followed_by(new)
         mixed_BGSH = attend(query_BGSH, seen.key_BGCH, seen.value_BGCH, pattern)
         return self.proj(mixed_BGSH.transpose(1, 2).flatten(2)), _kept(seen, past, kept_tokens)
@@ -140,7 +141,9 @@ def attend(
 ) -> torch.Tensor:
     """Softmax attention (B, G, S, H) of the new tokens, which are the last S of the C keys."""
     if isinstance(pattern, BlockMask):
-        return _compiled_flex_attention()(query_BGSH, key_BGCH, value_BGCH, block_mask=pattern)
+        # Inside a compiled block it is compiled with it.
+        flex = cast(_Kernel, flex_attention) if torch.compiler.is_compiling() else _compiled_flex_attention()
+        return flex(query_BGSH, key_BGCH, value_BGCH, block_mask=pattern)
     if isinstance(pattern, StepByStep):
         return _attend_step_by_step(query_BGSH, key_BGCH, value_BGCH, pattern.tokens_per_step)
     return F.scaled_dot_product_attention(query_BGSH, key_BGCH, value_BGCH)

@@ -143,14 +143,18 @@ def evaluate(
     Raises HeldOutError, and what `OpenedRun.open` raises.
     """
     run = OpenedRun.open(run_path, store_path, store_revision=store_revision, device=device)
+    return write_evaluation(run.folder, measure_run(run), run.view, run.checkpoint.step)
+
+
+def measure_run(run: OpenedRun) -> Errors:
+    """Errors of a run's last checkpoint on every held-out start. Raises HeldOutError."""
     clips = HeldOutClips.of(run.view, CLIP_FRAMES)
     batch_clips = run.checkpoint.recipe["micro_batch_clips"]
-    errors = measure(run.predictor, clips, batch_clips=batch_clips, device=run.device)
-    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step)
+    return measure(run.predictor, clips, batch_clips=batch_clips, device=run.device)
 
 
-def write_evaluation(folder: RunFolder, errors: Errors, view: View, step: int) -> dict[str, Any]:
-    """The errors with what they were measured on, as written to evaluation.json."""
+def write_evaluation(folder: RunFolder, errors: Errors, view: View, step: int, **more: Any) -> dict[str, Any]:
+    """The errors with what they were measured on, and `more` by name, as written to evaluation.json."""
     attributes, fingerprint = view.attributes, view.attributes.fingerprint
     measured = errors.to_json()
     measured["measured_on"] = {
@@ -167,6 +171,7 @@ def write_evaluation(folder: RunFolder, errors: Errors, view: View, step: int) -
         "crop": fingerprint.preprocessing.crop,
         "store_recipe": attributes.recipe,
     }
+    measured |= more
     write_json(folder.evaluation, measured)
     return measured
 

@@ -267,8 +267,8 @@ def _ensure_continues(prefix: Prefix, latents_BTND: torch.Tensor, keep: int) -> 
     num_clips, num_frames = latents_BTND.shape[:2]
     if prefix.num_clips not in (None, num_clips):
         raise PredictorInputError(
-            f"The prefix is of {prefix.num_clips} clips, the frames after it of {num_clips}. "
-            "Use Prefix.expand where many continue one clip."
+            f"The prefix is of {prefix.num_clips} clips, the frames after it of {num_clips}; "
+            "they must be the same clips."
         )
     if not 0 <= keep <= num_frames:
         raise PredictorInputError(f"keep is {keep}; it must be 0 to {num_frames}, the number of new frames.")

@@ -15,10 +15,6 @@ from typing import NamedTuple
 import torch
 
 
-class PrefixError(ValueError):
-    """A prefix cannot be used this way."""
-
-
 class KeyValue(NamedTuple):
     """Keys, rotated to their places in time and frame, and values of one block: both (B, G, C, H)."""
 
@@ -62,19 +58,6 @@ class Prefix:
     def of_block(self, number: int) -> KeyValue | None:
         """What block `number`, counted from 0, has kept."""
         return self.blocks[number] if self.blocks else None
-
-    def expand(self, num_samples: int) -> Prefix:
-        """The prefix of one clip for `num_samples` continuations of it; nothing is copied here.
-
-        While a block extends it, that block alone holds a copy for every sample. Raises PrefixError where it
-        is of several clips.
-        """
-        if self.num_clips not in (None, 1):
-            raise PrefixError(f"The prefix is of {self.num_clips} clips; only one of 1 clip can be expanded.")
-        return Prefix(
-            self.num_frames,
-            tuple(KeyValue(*(t.expand(num_samples, -1, -1, -1) for t in block)) for block in self.blocks),
-        )
 
 
 NO_FRAMES = Prefix(num_frames=0, blocks=())

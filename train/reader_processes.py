@@ -54,7 +54,8 @@ def reading_processes(store: Store, shape: ClipShape, num_readers: int | None = 
 @contextmanager
 def _process(memory: int) -> Iterator[Connection]:
     ours, theirs = Pipe()
-    command = [sys.executable, "-m", __name__, str(theirs.fileno()), str(memory)]
+    # -P: what lies in the user's folder, a train.py perhaps, must not be taken for a package.
+    command = [sys.executable, "-P", "-m", __name__, str(theirs.fileno()), str(memory)]
     process = subprocess.Popen(
         command,
         pass_fds=(theirs.fileno(), memory),

@@ -18,7 +18,7 @@ from store_schema.store import Store, address_to_slot
 
 RING_SIZE: Final = 3
 CACHED_READERS: Final = 2
-"""Two copy faster than one thread copies memory."""
+"""Two copy 1.5 times as much as one."""
 WAITING_READERS: Final = 8
 """As many requests keep a disk or a network busy."""
 THREAD_NAME: Final = "clip-reader"

@@ -107,7 +107,12 @@ class DemoWorld(gymnasium.Env[Observation, NDArray[np.float32]]):
         return self._observe(), {**told, **self._info(np.zeros(7, dtype=bool))}
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Apply a change of state (7,) over a quarter of a second."""
+        """Apply a change of state (7,) over a quarter of a second.
+
+        Raises DemoWorldError for an action of another shape, or that is not finite.
+        """
+        if np.shape(action) != (7,) or not np.isfinite(action).all():
+            raise DemoWorldError(f"An action is 7 finite numbers, a change of state; got {action!r}.")
         clipped = self._table.step(np.asarray(action, dtype=np.float64))
         self._steps += 1
         info = self._info(clipped)

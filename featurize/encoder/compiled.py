@@ -9,13 +9,18 @@ No autotuning by time: it may choose other kernels in the next process, and so o
 from typing import Final
 
 from torch import nn
+from torch._dynamo import config as dynamo_config
 
 SMALLEST_PASS: Final = 4
 BLOCKS: Final = "blocks"
+MAX_COMPILED: Final = 64
 
 
 def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
     """Compile every block of a vision transformer in place; names of weights stay as they are."""
+    # A few sizes, by threads of the host and by encoders of one process; beyond the default of 8 they would
+    # silently run uncompiled, and round otherwise.
+    dynamo_config.recompile_limit = max(dynamo_config.recompile_limit, MAX_COMPILED)
     options: dict[str, str | int | bool] | None = {"deterministic": True} if backend == "inductor" else None
     for name, module in network.named_modules():
         if name.rpartition(".")[-1] == BLOCKS:

@@ -1,15 +1,12 @@
 """`evaluate`: how good a run is, or several runs side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.commands.output import JsonFlag, emit, say
 from pipeline.commands.training import DeviceOption, RevisionOption, RunArgument, TrainedStoreOption
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -25,12 +22,12 @@ def evaluate(
     store: TrainedStoreOption = None,
     store_revision: RevisionOption = None,
     starts: Annotated[
-        int, typer.Option(help="Held-out starts that actions are planned for, spread over trajectories.")
+        int, typer.Option(min=1, help="Held-out starts that actions are planned for, of all trajectories.")
     ] = 24,
     samples: Annotated[
-        int, typer.Option(help="Sequences that CEM tries in each round; the paper: 800.")
+        int, typer.Option(min=10, help="Sequences that CEM tries in each round; the paper: 800.")
     ] = 200,
-    rounds: Annotated[int, typer.Option(help="Rounds of CEM; the paper: 10.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of CEM; the paper: 10.")] = 5,
     device: DeviceOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -72,10 +69,11 @@ def _print_table(measured: dict[str, dict[str, Any]]) -> None:
     for path in measured:
         table.add_column(path, justify="right")
     columns = [sections(of_run["assessment"]) for of_run in measured.values()]
-    for section, rows in columns[0].items():
+    for section in dict.fromkeys(name for column in columns for name in column):
         table.add_row(section, *([""] * len(columns)), style="bold")
-        for number, (name, _) in enumerate(rows):
-            table.add_row(f"  {name}", *(column[section][number][1] for column in columns))
+        cells = [dict(column.get(section, [])) for column in columns]
+        for name in dict.fromkeys(name for of_run in cells for name in of_run):
+            table.add_row(f"  {name}", *(of_run.get(name, "") for of_run in cells))
     Console().print(table)
     for path, of_run in measured.items():
         Console().print(_trust(path, of_run["assessment"]["trust"]), highlight=False)
@@ -84,7 +82,8 @@ def _print_table(measured: dict[str, dict[str, Any]]) -> None:
 def _trust(path: str, trust: dict[str, Any]) -> str:
     return (
         f"{path}: {trust['num_starts']} starts of {trust['num_trajectories']} trajectories from "
-        f"{trust['num_labs']} labs, {trust['num_planned_starts']} of them planned for; held out: "
+        f"{trust['num_labs']} labs, {trust['num_planned_starts']} of them planned for, in "
+        f"{trust['share_within_bounds']:.0%} of which the recorded action lies within the bounds; held out: "
         f"{trust['held_out']}; store revision {trust['store_revision']}, clock {trust['clock']}, "
         f"crop {trust['crop']}."
     )

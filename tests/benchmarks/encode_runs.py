@@ -99,7 +99,9 @@ def measure(planned: Build, store: Path, overlapped: bool, pool: Executor | None
         run = Run()
         tasks = [slots[i : i + SLOTS_PER_TASK] for i in range(0, len(slots), SLOTS_PER_TASK)]
         for part in [pool.submit(work, build, task, overlapped) for task in tasks]:
-            for stage, spans in part.result().spans.items():
+            done = part.result()
+            run.device_seconds += done.device_seconds
+            for stage, spans in done.spans.items():
                 run.spans[stage].extend(spans)
     run.wall_seconds = time.monotonic() - started
     run.cpu_seconds = cpu_seconds() - cpu_before

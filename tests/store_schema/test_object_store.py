@@ -96,8 +96,9 @@ def test_only_what_differs_from_the_seal_is_fetched_again(uploaded: Path, tmp_pa
 
 
 def test_a_server_that_does_not_answer_is_no_damage(
-    uploaded: Path, server: ThreadedMotoServer, tmp_path: Path
+    uploaded: Path, server: ThreadedMotoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("store_schema.object_store._MAX_RETRIES", 1)
     store = Store.open(stand_in(URL, tmp_path / "tiny.zarr"))
     server.stop()
     with pytest.raises(ObjectStoreError, match=r"Slot 1 of array 'latents' cannot be read: .*connect"):

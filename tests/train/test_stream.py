@@ -268,7 +268,7 @@ def test_the_batch_after_a_damaged_one_is_whole(make_store, tmp_path, open_ring)
     store = Store.open(path)
     shard = path / slot_path(store.specs["latents"], 0)
     shard.write_bytes(b"\1\1\1\1" + shard.read_bytes()[4:])
-    damaged, whole = np.array([0, 0]), np.array([128, 128])
+    damaged, whole = np.array([128, 0]), np.array([128, 128])
     supply = StoreClips(store=store, device=CPU, open_ring=open_ring)
     with supply.stream(iter([damaged, whole] * 4), clip_frames=CLIP_FRAMES, max_clips=2) as stream:
         for _ in range(4):

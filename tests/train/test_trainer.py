@@ -159,3 +159,13 @@ def test_a_gpu_that_is_not_there_is_refused():
     with pytest.raises(DeviceError, match=r"PyTorch sees no GPU. Use --device cpu"):
         choose_device("cuda")
     assert choose_device(None).type == "cpu"
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_stops_and_goes_on(tiny_store, tiny_recipe, tmp_path, cuda_device):
+    """Everything at once: bf16, compiled blocks, FlexAttention, reading processes, a checkpointed block."""
+    whole = train(tiny_recipe(), tiny_store, tmp_path / "whole", device="cuda")
+    on_cpu = train(tiny_recipe(), tiny_store, tmp_path / "cpu", device="cpu")
+    assert whole.evaluation["l1"] == pytest.approx(on_cpu.evaluation["l1"], rel=0.05)
+    again = train(tiny_recipe(), tiny_store, tmp_path / "whole", device="cuda")
+    assert again.evaluation == whole.evaluation

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from train.assembly import UnsealedStoreError
-from train.evaluation import evaluate
+from train.evaluation import measure_run, write_evaluation
 from train.measures.assessment import Assessment
 from train.opened_run import OpenedRun
 from train.planning.search import Search
-from train.run_folder import write_json
 
 
 def assess_run(
@@ -33,10 +32,8 @@ def assess_run(
             f"Store {run.view.name} is not sealed and lacks the statistics that bound actions. "
             "Finish it with `permafrost featurize` first."
         )
-    measured = evaluate(run_path, store_path, store_revision=store_revision, device=device)
+    errors = measure_run(run)
     assessment = Assessment(
         predictor=run.predictor, view=run.view, device=run.device, num_starts=num_starts, search=search
-    )
-    measured["assessment"] = assessment.to_json()
-    write_json(run.folder.evaluation, measured)
-    return measured
+    ).to_json()
+    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step, assessment=assessment)

@@ -68,7 +68,7 @@ class Assessment:
                     retrieval(self._planner(1), steps, recorded_actions(starts)), few.trajectory_S
                 ),
                 "probe": self._probe(few, steps),
-                "trust": self._trust(starts, few),
+                "trust": self._trust(starts, steps),
             }
 
     def _planner(self, horizon: int) -> Planner:
@@ -78,7 +78,7 @@ class Assessment:
         )  # fmt: skip
 
     def _bounds(self) -> ActionBounds:
-        """Three deviations of the recorded actions, so that what was done can be planned."""
+        """Three deviations of the recorded actions; rare larger ones, as a closing gripper, lie outside."""
         statistics = self.view.action_statistics
         assert statistics is not None, "the caller made sure that the store is sealed"
         return ActionBounds(
@@ -147,17 +147,27 @@ class Assessment:
             self.view, clip_frames=CLIP_FRAMES, num_clips=FITTING_CLIPS, batch_clips=BATCH_CLIPS
         )
 
-    def _trust(self, starts: HeldOutClips, few: HeldOutClips) -> dict[str, Any]:
+    def _share_within_bounds(self, steps: list[Step]) -> float:
+        planned = [*range(3), 6]
+        return float(
+            np.mean([
+                bool((step.actions_TA[0].abs() <= self._bounds().limits(step.actions_TA[0]))[planned].all())
+                for step in steps
+            ])
+        )  # fmt: skip
+
+    def _trust(self, starts: HeldOutClips, steps: list[Step]) -> dict[str, Any]:
         held_out = self.view.split("validation")
         bounds, attributes = self._bounds(), self.view.attributes
         return {
             "num_starts": len(starts),
             "num_trajectories": starts.num_trajectories,
             "num_labs": len({t.lab for t in held_out}),
-            "num_planned_starts": len(few),
+            "num_planned_starts": len(steps),
             "intervals": "95 %, bootstrap over trajectories",
             "xyz_bound_metres": bounds.xyz_metres,
             "gripper_bound": bounds.gripper,
+            "share_within_bounds": self._share_within_bounds(steps),
             "store_revision": attributes.revision,
             "clock": attributes.fingerprint.clock,
             "crop": attributes.fingerprint.preprocessing.crop,

@@ -43,8 +43,10 @@ class LinearDynamics:
         """Open loop as `train.objective.rollout`: normalised latents (B, T, N, D) of T actions."""
         latent_BND, state_BA, predicted = first_BND, first_state_BA, []
         for action_BA in actions_BTA.unbind(dim=1):
-            input_XP = _inputs(latent_BND[:, None], action_BA[:, None], state_BA[:, None]).float()
-            latent_BND = normalise_latents(latent_BND + (input_XP @ self.weight_PD).view_as(latent_BND))
+            # In float64, which autocast leaves alone: the baseline is the same on every device.
+            input_XP = _inputs(latent_BND[:, None], action_BA[:, None], state_BA[:, None])
+            change_XD = (input_XP @ self.weight_PD.double()).float()
+            latent_BND = normalise_latents(latent_BND + change_XD.view_as(latent_BND))
             state_BA = integrate_pose(state_BA, action_BA)
             predicted.append(latent_BND)
         return torch.stack(predicted, dim=1)

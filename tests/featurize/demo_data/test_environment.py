@@ -209,3 +209,11 @@ def test_unknown_tasks_options_and_cameras_are_refused() -> None:
         small().reset(options={"tsk": "reach"})
     with pytest.raises(DemoWorldError, match="camera is 'wrist'; expected one of 'left', 'right'"):
         small(camera="wrist")
+
+
+@pytest.mark.parametrize("action", [np.full(7, np.nan), np.zeros(6)])
+def test_an_action_that_is_none_is_refused(action):
+    world = DemoWorld(width_px=32, height_px=18)
+    world.reset(seed=0)
+    with pytest.raises(DemoWorldError, match="An action is 7 finite numbers"):
+        world.step(action)

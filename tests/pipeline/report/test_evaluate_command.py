@@ -44,8 +44,3 @@ def test_tells_people_intervals_and_what_they_rest_on(evaluate):
         "labs",
     ):
         assert shown in out
-
-
-def test_more_elites_than_samples_are_refused(permafrost, own_run):
-    code, _, err = permafrost("evaluate", own_run.run, "--store", own_run.store, "--samples", 5)
-    assert (code, "elites is 10; choose from 2 to samples, 5" in err) == (1, True)

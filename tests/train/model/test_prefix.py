@@ -7,7 +7,7 @@ import torch
 
 from train.objective import Objective, normalise_latents, rollout
 from train.predictor import Predictor, PredictorConfig, PredictorInputError
-from train.prefix import NO_FRAMES, PrefixError
+from train.prefix import NO_FRAMES
 
 from .plain import plain_forward, plain_losses, plain_rollout
 
@@ -147,27 +147,10 @@ def test_a_prefix_is_left_as_it_was_by_what_continues_it():
     assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
 
-def test_many_samples_continue_the_prefix_of_one_clip():
-    predictor, context, samples = loud_predictor(), clip(3, num_clips=1), clip(2, num_clips=5)
-    _, prefix = predictor.extend(None, *context, keep=3)
-    many = prefix.expand(5)
-    assert many.blocks[0].key_BGCH.data_ptr() == prefix.blocks[0].key_BGCH.data_ptr()
-    continued, _ = predictor.extend(many, *samples)
-    pairs = zip(context, samples, strict=True)
-    whole = [torch.cat([old.expand(5, *old.shape[1:]), new], 1) for old, new in pairs]
-    torch.testing.assert_close(continued, plain_forward(predictor, *whole)[:, 3:])
-
-
-def test_a_prefix_of_several_clips_cannot_be_expanded():
-    _, prefix = loud_predictor().extend(None, *clip(1), keep=1)
-    with pytest.raises(PrefixError, match="prefix is of 2 clips; only one of 1 clip can be expanded"):
-        prefix.expand(3)
-
-
 def test_a_prefix_of_other_clips_is_refused():
     predictor = loud_predictor()
     _, prefix = predictor.extend(None, *clip(1), keep=1)
-    with pytest.raises(PredictorInputError, match=r"is of 2 clips, the frames after it of 3\. Use Prefix"):
+    with pytest.raises(PredictorInputError, match=r"is of 2 clips, the frames after it of 3; they must"):
         predictor.extend(prefix, *clip(1, num_clips=3))
 
 
