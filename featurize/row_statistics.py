@@ -40,8 +40,8 @@ def row_statistics(build: Build, trajectories: Sequence[Trajectory]) -> RowStati
     """What `finalise` would store for these trajectories of a plan, to the bit; only training ones count.
 
     Every episode is read once, by one child process a core. Takes 56 bytes of memory for each frame address.
-    Raises NotEnoughEpisodesError where none is of the training split, EpisodeRejected where the source no longer serves one, SourceMovedError where it serves none, and
-    StepOrderError where one is not indexed.
+    Raises NotEnoughEpisodesError where none is of the training split, EpisodeRejected where the source no
+    longer serves one, SourceMovedError where it serves none, and StepOrderError where one is not indexed.
     """
     require_source(build.source_root, read_locations(build))
     training = [t for t in trajectories if t.split == "train"]

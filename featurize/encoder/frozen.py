@@ -41,9 +41,8 @@ class FrozenEncoder:
         dtype: torch.dtype,
     ) -> None:
         self.spec, self.weights_sha256, self.attention = spec, weights_sha256, attention
-        if device.type == "cuda" and device.index is None:
-            # Other threads may have another current device.
-            device = torch.device("cuda", torch.cuda.current_device())
+        # With its index: other threads may have another current device.
+        device = torch.empty(0, device=device).device
         self.device, self.dtype = device, dtype
         self._network = network.to(device).requires_grad_(False).eval()
         self._mean_C11 = torch.tensor(spec.mean_rgb, device=device).reshape(3, 1, 1)
