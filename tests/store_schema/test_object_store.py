@@ -107,6 +107,13 @@ def test_a_server_that_does_not_answer_is_no_damage(
         stand_in(URL, tmp_path / "other.zarr")
 
 
+def test_a_table_that_is_not_as_sealed_is_refused(uploaded: Path, tmp_path: Path) -> None:
+    name = f"{PREFIX}/trajectories.parquet"
+    client().put_object(Bucket=BUCKET, Key=name, Body=b"another store's")
+    with pytest.raises(DamagedStoreError, match=r"trajectories.parquet is not what the seal says"):
+        stand_in(URL, tmp_path / "tiny.zarr")
+
+
 def test_an_address_without_a_store_is_said(server: ThreadedMotoServer, tmp_path: Path) -> None:
     with pytest.raises(StoreNotFoundError, match=r"There is no zarr.json at s3://stores/robots/tiny.zarr"):
         stand_in(URL, tmp_path / "tiny.zarr")
