@@ -165,7 +165,7 @@ def test_leaving_the_stream_ends_its_processes(tiny_store):
 
 
 def test_a_script_called_train_in_the_users_folder_is_not_taken_for_ours(tiny_store, tmp_path, monkeypatch):
-    (tmp_path / "train.py").write_text("raise SystemExit('the user\'s own')")
+    (tmp_path / "train.py").write_text("raise SystemExit('the user's own')")
     monkeypatch.chdir(tmp_path)
     with source_of(Store.open(tiny_store), open_ring=reading_processes).stream(0) as stream:
         assert len(next(stream).states_BTA) == 2
