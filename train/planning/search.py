@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
-from train.planning.bounds import GRIPPER, XYZ, ActionBounds
+from train.planning.bounds import ActionBounds
 
 Energy = Callable[[torch.Tensor], torch.Tensor]
 """Energies (S,) of action sequences (S, H, 7); lower is better."""
@@ -23,6 +23,48 @@ class Found:
 
     actions_HA: torch.Tensor
     lowest_energies: tuple[float, ...]
+
+
+class Spread(NamedTuple):
+    """Mean and deviation (H, 7) that actions are sampled with."""
+
+    mean_HA: torch.Tensor
+    std_HA: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampling:
+    """What CEM and MPPI have in common: rounds of samples, each fitted to what the last one found."""
+
+    bounds: ActionBounds
+    generator: torch.Generator
+
+    def search(
+        self,
+        energy: Energy,
+        horizon: int,
+        rounds: int,
+        num_samples: int,
+        fit: Callable[[torch.Tensor, torch.Tensor, Spread], Spread],
+    ) -> Found:
+        """Begin with deviations as large as the bounds; the answer is the mean after the last round."""
+        spread, lowest = self._widest(horizon), []
+        for _ in range(rounds):
+            actions_SHA = self._sample(num_samples, spread)
+            energy_S = energy(actions_SHA)
+            spread = fit(actions_SHA, energy_S, spread)
+            lowest.append(float(energy_S.min()))
+        return Found(actions_HA=self.bounds.clip(spread.mean_HA), lowest_energies=tuple(lowest))
+
+    def _widest(self, horizon: int) -> Spread:
+        """What is not planned never deviates: its bound is zero."""
+        mean_HA = torch.zeros(horizon, 7, device=self.generator.device)
+        return Spread(mean_HA, self.bounds.limits(mean_HA).expand_as(mean_HA))
+
+    def _sample(self, num_samples: int, spread: Spread) -> torch.Tensor:
+        shape, device = (num_samples, *spread.mean_HA.shape), self.generator.device
+        noise_SHA = torch.randn(shape, generator=self.generator, device=device)
+        return self.bounds.clip(spread.mean_HA + noise_SHA * spread.std_HA)
 
 
 class Search(Protocol):
@@ -63,16 +105,15 @@ class Cem:
         self, energy: Energy, horizon: int, bounds: ActionBounds, generator: torch.Generator
     ) -> Found:
         """See `Search`."""
-        mean_HA, std_HA = _start(horizon, bounds, generator)
-        lowest = []
-        for _ in range(self.rounds):
-            actions_SHA = _sample(self.samples, mean_HA, std_HA, bounds, generator)
-            best = energy(actions_SHA).topk(self.elites, largest=False)
-            elite_EHA = actions_SHA[best.indices]
-            mean_HA = torch.lerp(elite_EHA.mean(dim=0), mean_HA, self.momentum)
-            std_HA = torch.lerp(elite_EHA.std(dim=0), std_HA, self.momentum)
-            lowest.append(float(best.values[0]))
-        return Found(actions_HA=bounds.clip(mean_HA), lowest_energies=tuple(lowest))
+        sampling = Sampling(bounds=bounds, generator=generator)
+        return sampling.search(energy, horizon, self.rounds, self.samples, self._fit)
+
+    def _fit(self, actions_SHA: torch.Tensor, energy_S: torch.Tensor, before: Spread) -> Spread:
+        elite_EHA = actions_SHA[energy_S.topk(self.elites, largest=False).indices]
+        return Spread(
+            torch.lerp(elite_EHA.mean(dim=0), before.mean_HA, self.momentum),
+            torch.lerp(elite_EHA.std(dim=0), before.std_HA, self.momentum),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +141,12 @@ class Mppi:
         self, energy: Energy, horizon: int, bounds: ActionBounds, generator: torch.Generator
     ) -> Found:
         """See `Search`."""
-        mean_HA, std_HA = _start(horizon, bounds, generator)
-        lowest = []
-        for _ in range(self.rounds):
-            actions_SHA = _sample(self.samples, mean_HA, std_HA, bounds, generator)
-            energy_S = energy(actions_SHA)
-            weight_S = self._weights(energy_S).to(actions_SHA.dtype)
-            mean_HA = torch.einsum("s,sha->ha", weight_S, actions_SHA)
-            std_HA = std_HA * self.shrink
-            lowest.append(float(energy_S.min()))
-        return Found(actions_HA=bounds.clip(mean_HA), lowest_energies=tuple(lowest))
+        sampling = Sampling(bounds=bounds, generator=generator)
+        return sampling.search(energy, horizon, self.rounds, self.samples, self._fit)
+
+    def _fit(self, actions_SHA: torch.Tensor, energy_S: torch.Tensor, before: Spread) -> Spread:
+        weight_S = self._weights(energy_S).to(actions_SHA.dtype)
+        return Spread(torch.einsum("s,sha->ha", weight_S, actions_SHA), before.std_HA * self.shrink)
 
     def _weights(self, energy_S: torch.Tensor) -> torch.Tensor:
         energy_S = energy_S.double()
@@ -121,25 +158,3 @@ def _ensure_counts(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise PlanningError(f"{name} is {count}; it must be at least 1.")
-
-
-def _start(
-    horizon: int, bounds: ActionBounds, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and deviation (H, 7) of the first round; what is not planned never deviates."""
-    mean_HA = torch.zeros(horizon, 7, device=generator.device)
-    std_HA = torch.zeros_like(mean_HA)
-    for planned in (XYZ, GRIPPER):
-        std_HA[:, planned] = bounds.limits(mean_HA)[planned]
-    return mean_HA, std_HA
-
-
-def _sample(
-    num_samples: int,
-    mean_HA: torch.Tensor,
-    std_HA: torch.Tensor,
-    bounds: ActionBounds,
-    generator: torch.Generator,
-) -> torch.Tensor:
-    noise_SHA = torch.randn(num_samples, *mean_HA.shape, generator=generator, device=generator.device)
-    return bounds.clip(mean_HA + noise_SHA * std_HA)
