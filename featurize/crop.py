@@ -59,11 +59,6 @@ def draw_box(policy: CropPolicy, height_px: int, width_px: int, rng: np.random.G
     return _centre_box(height_px, width_px, RANDOM_ASPECT_RATIO)
 
 
-def crop_and_resize(frames_FHWC: torch.Tensor, box: CropBox, image_size: int) -> torch.Tensor:
-    """Cut `box` out of uint8 frames and resize it: float32 (F, C, S, S) in 0..255, on the frames' device."""
-    return resize(frames_FHWC[:, *box.slices], image_size)
-
-
 def resize(boxed_FHWC: torch.Tensor, image_size: int) -> torch.Tensor:
     """Resize uint8 frames: float32 (F, C, S, S) in 0..255, on the frames' device.
 

@@ -40,7 +40,9 @@ def training_statistics(store: Store) -> TrainingStatistics:
     slots = [slot for trajectory in trajectories for slot in trajectory.slots]
     _require_as_recorded(store, slots)
     chosen = [slots[i] for i in np.unique(np.linspace(0, len(slots) - 1, MAX_LATENT_SLOTS).astype(int))]
-    changes = [dask.delayed(_latent_change_l1)(store, slot) for slot in chosen]
+    # Not traversed: dask would walk through the whole store once for each slot.
+    reader = dask.delayed(ClipReader.open(store), traverse=False)
+    changes = [dask.delayed(_latent_change_l1)(reader, slot) for slot in chosen]
     group = open_group(store.path)
     moments = (_moments(da.from_zarr(group[name]), is_training_F) for name in ("states", "actions"))
     states, actions, *by_slot = dask.compute(*moments, *changes, scheduler="threads")
@@ -89,15 +91,16 @@ def _moments(values_FA: Any, is_training_F: NDArray[np.bool_]) -> Any:
     return da.stack([da.nanmean(training_FA, axis=0), da.nanstd(training_FA, axis=0)])
 
 
-def _latent_change_l1(store: Store, slot: int) -> tuple[float, int]:
+def _latent_change_l1(reader: ClipReader, slot: int) -> tuple[float, int]:
     """Sum over frames of mean |z(t+1) - z(t)| within one slot, and the number of such pairs."""
+    store = reader.store
     num_frames = store.ledger[slot].num_frames
     entries = {
         name: np.empty((num_frames, *spec.item_shape), dtype=spec.dtype)
         for name, spec in store.specs.items()
         if name in HASHED_ARRAYS
     }
-    ClipReader.open(store).read_arrays(slot * SLOT_FRAMES, entries)
+    reader.read_arrays(slot * SLOT_FRAMES, entries)
     latents_FND = _latents(store, entries)
     return float(np.abs(np.diff(latents_FND, axis=0)).mean(axis=(1, 2)).sum()), num_frames - 1
 

@@ -4,6 +4,7 @@ Legend: F frames, N tokens per frame, D encoder width, A action and state size (
 """
 
 import math
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,16 @@ def make_store() -> MakeStore:
 def tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed int8 store that tests share and must not change; 4 tokens of width 8, `TINY_TRAJECTORIES`."""
     return write_store(tmp_path_factory.mktemp("shared") / "tiny.zarr")
+
+
+@pytest.fixture
+def cuda_device() -> torch.device:
+    """A GPU; without one the test is skipped, or fails where one was promised."""
+    if not torch.cuda.is_available():
+        if os.environ.get("PERMAFROST_EXPECT_GPU") == "1":
+            pytest.fail("PERMAFROST_EXPECT_GPU=1 promises a CUDA device, and there is none")
+        pytest.skip("no CUDA device")
+    return torch.device("cuda")
 
 
 @dataclass(frozen=True)

@@ -143,14 +143,10 @@ def evaluate(
     Raises HeldOutError, and what `OpenedRun.open` raises.
     """
     run = OpenedRun.open(run_path, store_path, store_revision=store_revision, device=device)
-    return write_evaluation(run.folder, measure_run(run), run.view, run.checkpoint.step)
-
-
-def measure_run(run: OpenedRun) -> Errors:
-    """Errors of a run's last checkpoint on every held-out start. Raises HeldOutError."""
     clips = HeldOutClips.of(run.view, CLIP_FRAMES)
     batch_clips = run.checkpoint.recipe["micro_batch_clips"]
-    return measure(run.predictor, clips, batch_clips=batch_clips, device=run.device)
+    errors = measure(run.predictor, clips, batch_clips=batch_clips, device=run.device)
+    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step)
 
 
 def write_evaluation(folder: RunFolder, errors: Errors, view: View, step: int, **more: Any) -> dict[str, Any]:

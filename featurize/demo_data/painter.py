@@ -126,6 +126,7 @@ class _FacePainter:
             self._visible &= -_least(stage, -pixels[..., axis]) > -1
 
     def draw(self, step: int, frame: Image) -> None:
+        """Paint the faces of one step over `frame` (H, W, 3) uint8, the farthest first."""
         faces = np.flatnonzero(self._visible[step])
         faces = faces[np.argsort(-self._distance[step, faces], kind="stable")]
         corners = self._pixels[step, self._stage.corners]
@@ -147,6 +148,7 @@ class _ShadowPainter:
         self._softness_px = 2 * round(camera.width_px / 160) + 1
 
     def darken(self, step: int, frame: Image, on_table: Image | None) -> None:
+        """Take light from `frame` (H, W, 3) uint8 where shadows fall; `on_table` (H, W): 0 where none can."""
         mask: NDArray[np.uint8] = np.zeros(frame.shape[:2], dtype=np.uint8)
         for figure, visible in zip(self._figures, self._in_front[step].tolist(), strict=True):
             if visible:

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurize.crop import CropBox, CropPolicy, crop_and_resize, draw_box
+from featurize.crop import CropBox, CropPolicy, draw_box, resize
 
 # vjepa2, configs/train/vitg16/droid-256px-8f.yaml
 PUBLISHED_SCALE = 1.777
@@ -91,6 +91,10 @@ def test_a_frame_too_long_for_any_try_falls_back_to_the_largest_centre_box(heigh
 
 def test_the_same_generator_draws_the_same_box():
     assert draws(CropPolicy.RANDOM, 720, 1280, 5) == draws(CropPolicy.RANDOM, 720, 1280, 5)
+
+
+def crop_and_resize(frames_FHWC: torch.Tensor, box: CropBox, image_size: int) -> torch.Tensor:
+    return resize(frames_FHWC[:, *box.slices], image_size)
 
 
 @pytest.mark.parametrize("image_size", [16, 90, 256])

@@ -1,11 +1,9 @@
 """What the tests of the loop share: a recipe of a few short steps."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 
 from train.recipe import TrainRecipe
 from train.recipe_defaults import recipe_for
@@ -31,13 +29,3 @@ def tiny_recipe() -> Callable[..., TrainRecipe]:
         return recipe_for("demo", **{**_TINY, **chosen})
 
     return make
-
-
-@pytest.fixture
-def cuda_device() -> torch.device:
-    """A GPU; without one the test is skipped, or fails where one was promised."""
-    if not torch.cuda.is_available():
-        if os.environ.get("PERMAFROST_EXPECT_GPU") == "1":
-            pytest.fail("PERMAFROST_EXPECT_GPU=1 promises a CUDA device, and there is none")
-        pytest.skip("no CUDA device")
-    return torch.device("cuda")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from train.assembly import UnsealedStoreError
-from train.evaluation import measure_run, write_evaluation
+from train.evaluation import write_evaluation
 from train.measures.assessment import Assessment
 from train.opened_run import OpenedRun
 from train.planning.search import Search
@@ -32,8 +32,8 @@ def assess_run(
             f"Store {run.view.name} is not sealed and lacks the statistics that bound actions. "
             "Finish it with `permafrost featurize` first."
         )
-    errors = measure_run(run)
     assessment = Assessment(
         predictor=run.predictor, view=run.view, device=run.device, num_starts=num_starts, search=search
-    ).to_json()
-    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step, assessment=assessment)
+    )
+    errors, more = assessment.errors(), assessment.to_json()
+    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step, assessment=more)

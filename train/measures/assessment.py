@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from train.device import autocast
-from train.evaluation import CLIP_FRAMES, HORIZONS
+from train.evaluation import CLIP_FRAMES, HORIZONS, Errors
 from train.held_out import HeldOutClips
 from train.measures.breakdown import breakdown
 from train.measures.energy_landscape import energy_landscape
@@ -23,9 +24,9 @@ from train.measures.intervals import mean_interval, ratio_interval
 from train.measures.linear_dynamics import LinearDynamics
 from train.measures.planned_actions import action_score, planned_action_errors
 from train.measures.position_probe import PositionProbe
-from train.measures.prediction import L1, TEACHER_FORCED, prediction_errors
+from train.measures.prediction import L1, TEACHER_FORCED, PredictionScores
 from train.measures.retrieval import retrieval
-from train.measures.steps import Step, recorded_actions, spread_over_trajectories, steps_of
+from train.measures.steps import Step, spread_over_trajectories, steps_of
 from train.objective import rollout
 from train.planning.bounds import ActionBounds
 from train.planning.planner import Planner
@@ -56,7 +57,7 @@ class Assessment:
 
     def to_json(self) -> dict[str, Any]:
         """Every measure by name, each number with its interval. Raises HeldOutError, SubsetError."""
-        starts = HeldOutClips.of(self.view, CLIP_FRAMES)
+        starts = self._starts
         few = spread_over_trajectories(starts, self.num_starts)
         steps = list(steps_of(few))
         with torch.no_grad(), autocast(self.device):
@@ -65,11 +66,25 @@ class Assessment:
                 "planning": {str(horizon): self._planning(horizon, steps) for horizon in PLAN_HORIZONS},
                 "energy": _means(energy_landscape(self._planner(1), steps), few.trajectory_S),
                 "retrieval": _means(
-                    retrieval(self._planner(1), steps, recorded_actions(starts)), few.trajectory_S
+                    retrieval(self._planner(1), steps, self._scores.actions), few.trajectory_S
                 ),
                 "probe": self._probe(few, steps),
                 "trust": self._trust(starts, steps),
             }
+
+    def errors(self) -> Errors:
+        """Errors by horizon as `train.evaluation.measure` gives them."""
+        return self._scores.summary(self._starts)
+
+    @cached_property
+    def _starts(self) -> HeldOutClips:
+        return HeldOutClips.of(self.view, CLIP_FRAMES)
+
+    @cached_property
+    def _scores(self) -> PredictionScores:
+        linear = LinearDynamics.fit(self._fitting_clips())
+        with torch.no_grad(), autocast(self.device):
+            return PredictionScores.of(self.predictor, linear, self._starts, batch_clips=BATCH_CLIPS)
 
     def _planner(self, horizon: int) -> Planner:
         return Planner(
@@ -86,8 +101,7 @@ class Assessment:
         )
 
     def _prediction(self, starts: HeldOutClips) -> dict[str, Any]:
-        clips = self._fitting_clips()
-        errors = prediction_errors(self.predictor, LinearDynamics.fit(clips), starts, batch_clips=BATCH_CLIPS)
+        errors = dict(self._scores.errors)
         forced_S = errors.pop(TEACHER_FORCED)[:, 0]
         own_SH, clusters = errors[L1], starts.trajectory_S
         return {

@@ -5,29 +5,69 @@ Legend: B clips, T frames, N tokens per frame, D encoder width, S starts, H hori
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from train.clips import Clips
-from train.evaluation import HORIZONS, open_loop_errors
+from train.evaluation import (
+    COPY_LAST_FRAME,
+    HORIZONS,
+    SHUFFLED_ACTION,
+    ZERO_ACTION,
+    Errors,
+    open_loop_errors,
+)
 from train.held_out import HeldOutClips
 from train.measures.linear_dynamics import LinearDynamics
+from train.measures.steps import Action
 from train.objective import normalise_latents
 from train.predictor import Predictor
 
 L1 = "l1"
 LINEAR_DYNAMICS = "linear_dynamics"
 TEACHER_FORCED = "teacher_forced_l1"
+BASELINES = (COPY_LAST_FRAME, ZERO_ACTION, SHUFFLED_ACTION)
 
 
-def prediction_errors(
-    predictor: Predictor, linear: LinearDynamics, starts: HeldOutClips, *, batch_clips: int
-) -> dict[str, NDArray[np.float64]]:
-    """Errors (S, H) by name, of the predictor ('l1') and of each baseline; 'teacher_forced_l1' is (S, 1)."""
-    batches = [_errors_of(predictor, linear, clips) for clips in starts.batches(batch_clips)]
-    return {name: torch.cat([batch[name] for batch in batches]).cpu().double().numpy() for name in batches[0]}
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PredictionScores:
+    """What one pass over all held-out clips gives.
+
+    errors: (S, H) by name, of the predictor ('l1') and of each baseline; 'teacher_forced_l1' is (S, 1).
+    actions: every action of the clips, once, by the index of its trajectory.
+    """
+
+    errors: dict[str, NDArray[np.float64]]
+    actions: dict[int, set[Action]]
+
+    @classmethod
+    def of(
+        cls, predictor: Predictor, linear: LinearDynamics, starts: HeldOutClips, *, batch_clips: int
+    ) -> PredictionScores:
+        """Score every start of `starts`."""
+        batches, actions = [], defaultdict[int, set[Action]](set)
+        trajectories = iter(starts.trajectory_S.tolist())
+        for clips in starts.batches(batch_clips):
+            batches.append(_errors_of(predictor, linear, clips))
+            for of_clip in clips.actions_BTA[:-1].tolist():
+                actions[next(trajectories)].update(map(tuple, of_clip))
+        errors = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+        return cls(errors={name: e.cpu().double().numpy() for name, e in errors.items()}, actions=actions)
+
+    def summary(self, starts: HeldOutClips) -> Errors:
+        """What `train.evaluation.measure` gives for the same starts."""
+        means = {name: tuple(self.errors[name].mean(axis=0).tolist()) for name in (L1, *BASELINES)}
+        return Errors(
+            l1=means.pop(L1),
+            baselines=means,
+            num_starts=len(starts),
+            num_trajectories=starts.num_trajectories,
+        )
 
 
 def _errors_of(predictor: Predictor, linear: LinearDynamics, clips: Clips) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ Legend: N tokens per frame, D encoder width, T frames, A action size (7).
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -46,16 +46,6 @@ def steps_of(starts: HeldOutClips) -> Iterator[Step]:
                 states_TA=clips.states_BTA[row],
                 actions_TA=clips.actions_BTA[row],
             )
-
-
-def recorded_actions(starts: HeldOutClips) -> dict[int, set[Action]]:
-    """Every action of the clips that begin at these starts, once, by the index of its trajectory."""
-    actions: defaultdict[int, set[Action]] = defaultdict(set)
-    trajectories = iter(starts.trajectory_S.tolist())
-    for clips in starts.batches(_BATCH_CLIPS):
-        for of_clip in clips.actions_BTA[:-1].tolist():
-            actions[next(trajectories)].update(map(tuple, of_clip))
-    return actions
 
 
 def spread_over_trajectories(starts: HeldOutClips, num_starts: int) -> HeldOutClips:

@@ -3,7 +3,6 @@
 Shapes: F frames, C colours, H and W pixels, N tokens per frame, D encoder width.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,13 +67,3 @@ def reference_latents() -> Callable[[str], Tensor]:
 @pytest.fixture(scope="session")
 def relative_error() -> RelativeError:
     return lambda ours, theirs: ((ours - theirs).norm() / theirs.norm()).item()
-
-
-@pytest.fixture
-def cuda_device() -> torch.device:
-    """A GPU; without one the test is skipped, or fails where one was promised."""
-    if not torch.cuda.is_available():
-        if os.environ.get("PERMAFROST_EXPECT_GPU") == "1":
-            pytest.fail("PERMAFROST_EXPECT_GPU=1 promises a CUDA device, and there is none")
-        pytest.skip("no CUDA device")
-    return torch.device("cuda")

@@ -11,7 +11,7 @@ from store_schema.store import Store
 from train.assembly import UnsealedStoreError, predictor_config
 from train.checkpoint import Checkpoint
 from train.clips import Clips, ClipSupply
-from train.evaluation import read_evaluation
+from train.evaluation import evaluate, read_evaluation
 from train.measures.assess_run import assess_run
 from train.measures.assessment import Assessment
 from train.planning.search import Cem
@@ -136,6 +136,10 @@ def test_a_run_keeps_what_was_measured(moving_store, tiny_recipe, tmp_path):
     kept = read_evaluation(RunFolder(tmp_path / "run"), step=6)
     assert kept == measured
     assert kept["assessment"]["trust"]["num_trajectories"] == 8
+    alone = evaluate(tmp_path / "run", moving_store, device="cpu")
+    assert kept["l1"] == pytest.approx(alone["l1"], rel=1e-5)
+    for name, errors in alone["baselines"].items():
+        assert kept["baselines"][name] == pytest.approx(errors, rel=1e-5)
     assert kept["assessment"]["trust"]["num_planned_starts"] == 2
 
 
