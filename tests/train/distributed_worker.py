@@ -147,6 +147,8 @@ def main(store: Path, folder: Path, scenarios: dict[str, dict]) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    # torchrun ends all when one has died; what is left still has to write down how its scenario ended.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # One group for all scenarios; where it is lost, the process ends as that of a user does.
     torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
     main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]))
