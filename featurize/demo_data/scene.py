@@ -12,7 +12,7 @@ from featurize.demo_data.cameras import Camera, wrist_camera
 from featurize.demo_data.carrying import carried_poses, resting_pose
 from featurize.demo_data.figures import Figure, arm_figures, prop_figures
 from featurize.demo_data.geometry import Floats
-from featurize.demo_data.kinematics import HAND_FRAME, link_frames, solve_joints
+from featurize.demo_data.kinematics import HAND_FRAME, UnreachablePoseError, link_frames, solve_joints
 from featurize.demo_data.painter import Stage, paint
 from featurize.demo_data.props import Prop, draw_props
 from featurize.demo_data.room import Image, Light, Room
@@ -62,9 +62,7 @@ def draw_scene(
     height_px: int,
 ) -> Scene:
     """Draw an episode at laboratory `site` whose rows are taken at `row_seconds` (R,)."""
-    props = draw_props(rng)
-    story = tell(rng, props, outcome=outcome, seconds=float(row_seconds[-1]))
-    joints = solve_joints(story.motion.hand_poses(row_seconds))
+    props, story, joints = _draw_reachable_story(rng, row_seconds, outcome)
     frames, gripper = link_frames(joints), story.motion.gripper(row_seconds)
     around = draw_surroundings(rng, site=site, width_px=width_px, height_px=height_px)
     return Scene(
@@ -79,6 +77,19 @@ def draw_scene(
         light=around.light,
         room=around.room,
     )
+
+
+def _draw_reachable_story(
+    rng: np.random.Generator, row_seconds: Floats, outcome: Outcome
+) -> tuple[Sequence[Prop], Story, Floats]:
+    """Objects, a story with them and its joints (R, 7); drawn anew where the arm cannot follow, about once in 800."""
+    while True:
+        props = draw_props(rng)
+        story = tell(rng, props, outcome=outcome, seconds=float(row_seconds[-1]))
+        try:
+            return props, story, solve_joints(story.motion.hand_poses(row_seconds))
+        except UnreachablePoseError:
+            continue
 
 
 def _cameras(around: Surroundings, hand_poses: Floats) -> dict[str, Camera]:

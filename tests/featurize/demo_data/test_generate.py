@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from featurize.demo_data import DemoDataError, write_demo_data
+from featurize.demo_data import DemoDataError, kinematics, scene, write_demo_data
+from featurize.demo_data.episode_folder import write_episode
 
 SMALL: dict[str, Any] = {"width_px": 96, "height_px": 64}
 
@@ -107,3 +108,20 @@ def test_writes_the_size_of_the_real_clips(tmp_path: Path) -> None:
             frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
         assert frame.shape == (720, 1280, 3)
         assert frame.std() > 15
+
+
+def test_a_motion_that_the_arm_cannot_follow_is_drawn_anew(tmp_path: Path, monkeypatch) -> None:
+    refused = []
+
+    def counting(hand_poses):
+        try:
+            return kinematics.solve_joints(hand_poses)
+        except kinematics.UnreachablePoseError as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(scene, "solve_joints", counting)
+    # The first motion of this episode leaves the workspace.
+    folder = write_episode(tmp_path, seed=1, episode=383, width_px=64, height_px=64)
+    assert len(refused) == 1
+    assert (tmp_path / folder / "trajectory.h5").is_file()
