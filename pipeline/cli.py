@@ -4,6 +4,7 @@ import typer
 
 from pipeline.commands import (
     benching,
+    closing_the_loop,
     data,
     estimating,
     evaluating,
@@ -24,7 +25,8 @@ app = typer.Typer(
     help="Encode robot video once through a frozen encoder; train world models from the store.",
 )
 _COMMANDS = (
-    data, estimating, benching, featurizing, stores, verifying, merging, training, evaluating, planning
+    data, estimating, benching, featurizing, stores, verifying, merging, training, evaluating, planning,
+    closing_the_loop,
 )  # fmt: skip
 for commands in _COMMANDS:
     commands.register(app)
