@@ -82,7 +82,7 @@ def draw_scene(
 def _draw_reachable_story(
     rng: np.random.Generator, row_seconds: Floats, outcome: Outcome
 ) -> tuple[Sequence[Prop], Story, Floats]:
-    """Objects, a story with them and its joints (R, 7); drawn anew where the arm cannot follow, about once in 800."""
+    """Objects, a story with them and its joints (R, 7); drawn anew where the arm cannot follow (1 in 800)."""
     while True:
         props = draw_props(rng)
         story = tell(rng, props, outcome=outcome, seconds=float(row_seconds[-1]))

@@ -60,11 +60,11 @@ def try_policy(
     task: Task,
     seeds: Sequence[int],
     *,
-    max_steps: int,
+    world: DemoWorld,
     on_episode: OnEpisode = lambda _done, _total: None,
 ) -> Trial:
     """One episode a seed, which decides scene, start and goal, whatever the policy does."""
-    attempts, world = [], DemoWorld(max_steps=max_steps)
+    attempts = []
     for number, seed in enumerate(seeds, start=1):
         attempts.append(_attempt(policy, world, task, seed))
         on_episode(number, len(seeds))

@@ -38,6 +38,7 @@ def closed_loop(
 
     Example: `permafrost closed-loop runs/small --task reach --episodes 50`
     """
+    from featurize.demo_data.environment import DemoWorld
     from pipeline.closed_loop.policies_of_run import policies_of_run
     from pipeline.closed_loop.trial import TASKS, try_policy
     from pipeline.progress import progress_bar
@@ -60,7 +61,11 @@ def closed_loop(
         for who, policy in policies.items():
             with progress_bar(who, "episodes") as draw:
                 trial = try_policy(
-                    policy, name, range(seed, seed + episodes), max_steps=max_steps, on_episode=draw
+                    policy,
+                    name,
+                    range(seed, seed + episodes),
+                    world=DemoWorld(max_steps=max_steps),
+                    on_episode=draw,
                 )
             trials[name][who] = trial
     facts = {

@@ -26,43 +26,52 @@ class Oracle:
 
 def attempt(*, is_success, end_metres=0.1):
     return Attempt(
-        seed=0, is_success=is_success, steps=1, start_metres=0.2, end_metres=end_metres, object_end_metres=None
+        seed=0,
+        is_success=is_success,
+        steps=1,
+        start_metres=0.2,
+        end_metres=end_metres,
+        object_end_metres=None,
     )
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_who_knows_the_way_reaches_every_goal(task):
-    trial = try_policy(Oracle(task), task, SEEDS, max_steps=10)
+    trial = try_policy(Oracle(task), task, SEEDS, world=DemoWorld(max_steps=10))
     assert trial.success_rate == 1.0
     assert all(a.end_metres < REACHED_METRES < 0.1 <= a.start_metres for a in trial.attempts)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_who_does_nothing_reaches_none(task, zero):
-    trial = try_policy(zero, task, SEEDS, max_steps=2)
+    trial = try_policy(zero, task, SEEDS, world=DemoWorld(max_steps=2))
     assert trial.success_rate == 0.0
     assert all((a.steps, a.end_metres) == (2, a.start_metres) for a in trial.attempts)
 
 
 def test_a_carried_object_counts(zero):
-    reach, carry = (try_policy(zero, task, [7], max_steps=1).attempts[0] for task in TASKS)
+    reach, carry = (try_policy(zero, task, [7], world=DemoWorld(max_steps=1)).attempts[0] for task in TASKS)
     assert reach.object_end_metres is None
     assert carry.object_end_metres == pytest.approx(carry.end_metres, abs=0.03)
 
 
 def test_an_attempt_follows_from_its_seed_alone():
-    one = try_policy(Oracle("reach"), "reach", [103], max_steps=10).attempts[0]
-    assert try_policy(Oracle("reach"), "reach", SEEDS, max_steps=10).attempts[3] == one
+    one = try_policy(Oracle("reach"), "reach", [103], world=DemoWorld(max_steps=10)).attempts[0]
+    assert try_policy(Oracle("reach"), "reach", SEEDS, world=DemoWorld(max_steps=10)).attempts[3] == one
 
 
 def test_progress_is_told_after_every_episode(zero):
     told = []
-    try_policy(zero, "reach", SEEDS, max_steps=1, on_episode=lambda *numbers: told.append(numbers))
+    try_policy(
+        zero, "reach", SEEDS, world=DemoWorld(max_steps=1), on_episode=lambda *numbers: told.append(numbers)
+    )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_a_rate_stands_with_its_interval():
-    facts = Trial(task="reach", attempts=[attempt(is_success=n < 45, end_metres=0.02) for n in range(50)]).to_json()
+    facts = Trial(
+        task="reach", attempts=[attempt(is_success=n < 45, end_metres=0.02) for n in range(50)]
+    ).to_json()
     assert (facts["successes"], facts["episodes"], facts["success_rate"]["mean"]) == (45, 50, 0.9)
     # Wilson's interval, by its formula with z = 1.95996.
     assert facts["success_rate"]["low"] == pytest.approx(0.7864, abs=1e-4)
