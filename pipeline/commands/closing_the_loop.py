@@ -53,24 +53,15 @@ def closed_loop(
         weights=weights,
         device=device,
     )
-    tasks = TASKS if task == "both" else (task,)
-    trials: dict[str, dict[str, Any]] = {}
-    for name in tasks:
-        say(f"{name}: {episodes} episodes, seeds {seed} to {seed + episodes - 1}.")
-        trials[name] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    seeds, world = range(seed, seed + episodes), DemoWorld(max_steps=max_steps)
+    for name in TASKS if task == "both" else (task,):
+        say(f"{name}: {episodes} episodes, seeds {seeds.start} to {seeds.stop - 1}.")
+        facts[name] = {}
         for who, policy in policies.items():
             with progress_bar(who, "episodes") as draw:
-                trial = try_policy(
-                    policy,
-                    name,
-                    range(seed, seed + episodes),
-                    world=DemoWorld(max_steps=max_steps),
-                    on_episode=draw,
-                )
-            trials[name][who] = trial
-    facts = {
-        name: {who: trial.to_json() for who, trial in of_task.items()} for name, of_task in trials.items()
-    }
+                trial = try_policy(policy, name, seeds, world=world, on_episode=draw)
+            facts[name][who] = trial.to_json()
     if as_json:
         emit(facts, title=str(run), as_json=True)
     else:
