@@ -12,7 +12,7 @@ SOURCE ?= $(DEMO_SOURCE)
 STORE ?= $(if $(filter $(DEMO_SOURCE),$(SOURCE)),$(DEMO_STORE),$(SOURCE).zarr)
 ENCODER ?=
 WEIGHTS ?=
-PRESET ?= $(if $(filter $(DEMO_STORE),$(STORE)),demo,small)
+PRESET ?= $(if $(filter $(DEMO_STORE),$(STORE)),demo,medium)
 RUN ?= runs/$(PRESET)
 # More options of the commands: make featurize OPTIONS="--num-views 4", make train OPTIONS="--steps 1000"
 OPTIONS ?=

@@ -66,7 +66,7 @@ class Preset:
         if not self.any_latent_shape and latent_shape != self.latent_shape:
             raise PresetShapeError(
                 f"Preset '{self.name}' is built for {self.latent_shape}, the store holds {latent_shape}. "
-                "Use a store encoded with vjepa2-vitg at 256 px, or the preset 'small', which takes any."
+                "Use a store encoded with vjepa2-vitg at 256 px, or the preset 'medium', which takes any."
             )
         return PredictorConfig(
             grid_height=latent_shape.grid_height,
@@ -79,7 +79,7 @@ class Preset:
         )
 
 
-# Of the small random encoder: with more tokens, two cores learn too slowly to show anything.
+# Of the random encoder: with more tokens, two cores learn too slowly to show anything.
 _TINY_LATENTS = LatentShape(grid_height=4, grid_width=4, encoder_width=96)
 
 _DEMO = Preset(
@@ -100,6 +100,22 @@ _DEMO = Preset(
 
 _SMALL = Preset(
     name="small",
+    width=192,
+    depth=4,
+    num_heads=6,
+    head="residual",
+    latent_shape=_TINY_LATENTS,
+    any_latent_shape=True,
+    standardises_inputs=True,
+    training=TrainingDefaults(
+        schedule=replace(PUBLISHED_SCHEDULE, lr_start=1e-4, lr_peak=1e-3).scaled(3000),
+        batch_clips=64,
+        clip_frames=4,
+    ),
+)
+
+_MEDIUM = Preset(
+    name="medium",
     width=384,
     depth=8,
     num_heads=6,
@@ -122,7 +138,7 @@ _VJEPA2_AC = Preset(
     training=TrainingDefaults(schedule=PUBLISHED_SCHEDULE, batch_clips=256),
 )
 
-PRESETS: Mapping[str, Preset] = MappingProxyType({entry.name: entry for entry in (_DEMO, _SMALL, _VJEPA2_AC)})
+PRESETS: Mapping[str, Preset] = MappingProxyType({entry.name: entry for entry in (_DEMO, _SMALL, _MEDIUM, _VJEPA2_AC)})
 
 
 def find_preset(name: str) -> Preset:

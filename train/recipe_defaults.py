@@ -28,6 +28,13 @@ _RUN_DEFAULTS = {
         checkpoint_every=100,
     ),
     "small": _RunDefaults(
+        micro_batch_clips=64,
+        sample_by=SampleBy.WINDOW,
+        validate_every=500,
+        validation_starts=256,
+        checkpoint_every=250,
+    ),
+    "medium": _RunDefaults(
         micro_batch_clips=16,
         sample_by=SampleBy.WINDOW,
         validate_every=500,

@@ -29,7 +29,7 @@ def bench(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Predictor: demo, small, vjepa2-ac. [vjepa2-ac where it fits, or small]"),
+        typer.Option(help="Predictor: demo, small, medium, vjepa2-ac. [vjepa2-ac where it fits, or medium]"),
     ] = None,
     seconds: Annotated[float, typer.Option(help="For each row; one pass at least.")] = DEFAULT_SECONDS,
     synthetic: Annotated[

@@ -34,7 +34,7 @@ def train(
     store: StoreOption,
     run: Annotated[Path, typer.Option(help="Folder of the run; one with a checkpoint is resumed.")],
     store_revision: RevisionOption = None,
-    preset: Annotated[str, typer.Option(help="Predictor: demo, small or vjepa2-ac.")] = "small",
+    preset: Annotated[str, typer.Option(help="Predictor: demo, small, medium or vjepa2-ac.")] = "medium",
     head: Annotated[
         Literal["absolute", "residual"] | None,
         typer.Option(help="Predict the next latent itself, as published, or its change."),

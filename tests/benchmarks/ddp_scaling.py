@@ -44,7 +44,7 @@ MICRO_BATCH_CLIPS = 8
 def measure(rounds: int, batch_clips: int, micro_batch_clips: int) -> None:
     """Clips a second by one and by two processes, and the share of an update that the exchange adds."""
     with ranks_of_torchrun("cpu") as ranks:
-        preset = find_preset("small")
+        preset = find_preset("medium")
         predictor = Predictor(preset.config(preset.latent_shape))
         alone = PredictorLosses(predictor, Objective(rollout_steps=2), ranks.device)
         together = ranks.synchronised(alone)

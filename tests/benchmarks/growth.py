@@ -45,7 +45,7 @@ Costs = dict[str, float]
 def costs_of_store(path: Path, seconds: float) -> Costs:
     """What a run pays before and while it reads: seconds, bytes a second, and bytes of memory."""
     opened_seconds, store = min((timed(lambda: Store.open(path)) for _ in range(3)), key=lambda pair: pair[0])
-    recipe = recipe_for("small")
+    recipe = recipe_for("medium")
     sampler_seconds, sampler = timed(lambda: window_sampler(recipe, View.of_store(store, CPU)))
     draw_seconds, _ = timed(lambda: [sampler.draw(step) for step in range(DRAWS)])
     reading = reading_of(store, recipe, seconds)
@@ -79,7 +79,7 @@ def costs_of_lengths(path: Path, seconds: float, rounds: int) -> dict[int, Costs
 
 
 def costs_of_length(store: Store, clip_frames: int, seconds: float) -> Costs:
-    recipe = recipe_for("small", clip_frames=clip_frames)
+    recipe = recipe_for("medium", clip_frames=clip_frames)
     reading = reading_of(store, recipe, seconds)
     windows = disjoint_windows(long_enough(store.split("train"), clip_frames), clip_frames)
     batches = micro_batches(windows, recipe.micro_batch_clips, at_least=8)

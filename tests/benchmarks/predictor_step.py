@@ -2,7 +2,7 @@
 
     python tests/benchmarks/predictor_step.py --size mid                  # CPU: width 384, 16 x 16 tokens
     python tests/benchmarks/predictor_step.py --size vjepa2-ac --clips 8  # GPU
-    python tests/benchmarks/predictor_step.py --size small --profile
+    python tests/benchmarks/predictor_step.py --size medium --profile
 
 Every row is one way of computing the same passes; the ways are measured in turns in one process, so that a
 machine that others use slows all of them. `value` is the FLOP/s reached, by the FLOPs that the product's own
@@ -204,7 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--size", default="mid", help="mid, or a preset: demo, small, vjepa2-ac")
+    parser.add_argument("--size", default="mid", help="mid, or a preset: demo, small, medium, vjepa2-ac")
     parser.add_argument("--clips", type=int, help="clips at once")
     parser.add_argument("--frames", type=int, help="frames of a clip")
     parser.add_argument("--depth", type=int, help="fewer blocks of the same size")

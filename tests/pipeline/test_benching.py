@@ -88,7 +88,7 @@ def test_the_predictor_is_the_one_that_fits_the_store(permafrost, store, monkeyp
 
     monkeypatch.setattr("pipeline.bench.measurement.measure_predictor", stop)
     permafrost("bench", store, *QUICK)
-    assert asked == ["small"]
+    assert asked == ["medium"]
 
 
 def test_a_synthetic_store_is_written_measured_and_kept(permafrost, tmp_path, monkeypatch):

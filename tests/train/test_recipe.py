@@ -17,7 +17,7 @@ def test_the_published_recipe_has_the_published_numbers():
     assert (recipe.weight_decay, recipe.sample_by) == (0.04, SampleBy.EPISODE)
 
 
-@pytest.mark.parametrize("preset", ["demo", "small", "vjepa2-ac"])
+@pytest.mark.parametrize("preset", ["demo", "small", "medium", "vjepa2-ac"])
 def test_a_recipe_survives_json(preset):
     recipe = recipe_for(preset, hours=1.5, seed=3)
     assert TrainRecipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
@@ -70,7 +70,7 @@ def test_names_the_field_to_change(chosen, message):
 
 
 def test_an_unknown_preset_is_refused_with_those_there_are():
-    with pytest.raises(UnknownPresetError, match="demo, small, vjepa2-ac"):
+    with pytest.raises(UnknownPresetError, match="demo, small, medium, vjepa2-ac"):
         recipe_for("huge")
 
 

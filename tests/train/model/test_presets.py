@@ -24,7 +24,7 @@ def test_the_published_preset_refuses_other_latents(shape):
         preset("vjepa2-ac", *shape)
 
 
-@pytest.mark.parametrize("name", ["demo", "small"])
+@pytest.mark.parametrize("name", ["demo", "small", "medium"])
 @pytest.mark.parametrize("shape", [(4, 4, 96), (16, 16, 1408), (14, 7, 384)])
 def test_the_small_presets_take_the_shape_of_the_store(name, shape):
     config = preset(name, *shape)
@@ -36,7 +36,7 @@ def test_the_small_presets_take_the_shape_of_the_store(name, shape):
 
 def test_an_unknown_preset_is_answered_with_those_there_are():
     with pytest.raises(
-        UnknownPresetError, match="no predictor preset 'large'; choose one of demo, small, vjepa2-ac"
+        UnknownPresetError, match="no predictor preset 'large'; choose one of demo, small, medium, vjepa2-ac"
     ):
         preset("large", 4, 4, 96)
 
