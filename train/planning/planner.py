@@ -1,11 +1,13 @@
 """From where the robot is and what it should see to the actions that lead there.
 
-Shape legend: S samples, H steps of the horizon, N tokens per frame, D encoder width, A action size (7).
+Shape legend: S samples, H steps of the horizon, C earlier frames, N tokens per frame, D encoder width,
+A action size (7).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,8 +17,11 @@ from train.checkpoint import Checkpoint
 from train.device import autocast, choose_device
 from train.objective import rollout
 from train.planning.bounds import ActionBounds
+from train.planning.history import History
 from train.planning.search import Cem, Found, PlanningError, Search
 from train.predictor import ACTION_SIZE, Predictor
+from train.prefix import NO_FRAMES, Prefix
+from train.products import with_fast_products
 from train.trained import trained_predictor
 
 
@@ -79,35 +84,74 @@ class Planner:
             horizon=horizon,
         )
 
-    def act(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, *, seed: int = 0) -> Tensor:
+    def act(
+        self,
+        latent_ND: Tensor,
+        state_A: Tensor,
+        goal_latent_ND: Tensor,
+        *,
+        history: History | None = None,
+        seed: int = 0,
+    ) -> Tensor:
         """The first action (7,) of the best plan found, float32 on the planner's device; see `plan`."""
-        return self.plan(latent_ND, state_A, goal_latent_ND, seed=seed).actions_HA[0]
+        return self.plan(latent_ND, state_A, goal_latent_ND, history=history, seed=seed).actions_HA[0]
 
-    def plan(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, *, seed: int = 0) -> Found:
+    def plan(
+        self,
+        latent_ND: Tensor,
+        state_A: Tensor,
+        goal_latent_ND: Tensor,
+        *,
+        history: History | None = None,
+        seed: int = 0,
+    ) -> Found:
         """Search from the frame with this latent and state (7,) for the frame with the goal latent.
 
-        Latents (N, D) are layer-normed over channels, as encoders and stores give them. The same seed gives
-        the same plan. Raises PlanningError for other shapes.
+        Latents (N, D) are layer-normed over channels, as encoders and stores give them. history: frames
+        before this one, for the predictor to look back at; computed once, whatever the number of samples. The
+        same seed gives the same plan. Raises PlanningError for other shapes.
         """
         self._ensure_shapes(latent_ND, state_A, goal_latent_ND)
+        prefix = NO_FRAMES if history is None else self.remember(history)
         latent_ND, state_A, goal_ND = (
             values.to(self.device, torch.float32) for values in (latent_ND, state_A, goal_latent_ND)
         )
         generator = torch.Generator(self.device).manual_seed(seed)
         return self.search(
-            lambda actions_SHA: self.energies(latent_ND, state_A, goal_ND, actions_SHA),
+            lambda actions_SHA: self.energies(latent_ND, state_A, goal_ND, actions_SHA, prefix=prefix),
             self.horizon,
             self.bounds,
             generator,
         )
 
+    def remember(self, history: History) -> Prefix:
+        """Keys and values of earlier frames, which no later action changes. Raises PlanningError."""
+        history.ensure_fits(self.predictor.config)
+        inputs = (history.latents_CND, history.actions_CA, history.states_CA)
+        with torch.inference_mode(), autocast(self.device):
+            _, prefix = self._fast_predictor.extend(
+                None,
+                *(values[None].to(self.device, torch.float32) for values in inputs),
+                keep=history.num_frames,
+            )
+        return prefix
+
     def energies(
-        self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, actions_SHA: Tensor
+        self,
+        latent_ND: Tensor,
+        state_A: Tensor,
+        goal_latent_ND: Tensor,
+        actions_SHA: Tensor,
+        *,
+        prefix: Prefix = NO_FRAMES,
     ) -> Tensor:
-        """Energies, float32 (S,), of action sequences (S, H, 7) that all start from one frame."""
+        """Energies, float32 (S,), of action sequences (S, H, 7) that all start from one frame.
+
+        prefix: what `remember` made of the frames before it.
+        """
         with torch.inference_mode(), autocast(self.device):
             parts = [
-                self._final_latents(latent_ND, state_A, part_SHA)
+                self._final_latents(latent_ND, state_A, part_SHA, prefix)
                 .float()
                 .sub_(goal_latent_ND)
                 .abs_()
@@ -116,13 +160,20 @@ class Planner:
             ]
         return torch.cat(parts)
 
-    def _final_latents(self, latent_ND: Tensor, state_A: Tensor, actions_SHA: Tensor) -> Tensor:
+    @cached_property
+    def _fast_predictor(self) -> Predictor:
+        return with_fast_products(self.predictor, self.device)
+
+    def _final_latents(
+        self, latent_ND: Tensor, state_A: Tensor, actions_SHA: Tensor, prefix: Prefix
+    ) -> Tensor:
         samples = len(actions_SHA)
         return rollout(
-            self.predictor,
+            self._fast_predictor,
             latent_ND.expand(samples, -1, -1),
             state_A.expand(samples, -1),
             actions_SHA,
+            prefix=prefix.shared_by(samples),
         )[:, -1]
 
     def _ensure_shapes(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor) -> None:
