@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -24,6 +25,9 @@ from train.prefix import NO_FRAMES, Prefix
 from train.products import with_fast_products
 from train.trained import trained_predictor
 
+CPU_BATCH_SAMPLES: Final = 16
+GPU_BATCH_SAMPLES: Final = 64
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planner:
@@ -31,7 +35,8 @@ class Planner:
 
     The energy of a sequence of actions is the mean absolute difference of the latent predicted after its last
     action and the latent of the goal (arXiv 2506.09985, section 3.2). batch_samples: sequences
-    predicted at once; bounds memory, and changes results by rounding only.
+    predicted at once; bounds memory, and changes results by rounding only. None: what a CPU has in its cache,
+    or fills a GPU.
     """
 
     predictor: Predictor
@@ -39,12 +44,13 @@ class Planner:
     bounds: ActionBounds
     search: Search = field(default_factory=Cem)
     horizon: int = 1
-    batch_samples: int = 64
+    batch_samples: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("horizon", "batch_samples"):
-            if getattr(self, name) < 1:
-                raise PlanningError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise PlanningError(f"{name} is {value}; it must be at least 1.")
 
     @classmethod
     def of_checkpoint(
@@ -156,9 +162,13 @@ class Planner:
                 .sub_(goal_latent_ND)
                 .abs_()
                 .mean((1, 2))
-                for part_SHA in torch.split(actions_SHA, self.batch_samples)
+                for part_SHA in torch.split(actions_SHA, self._batch_samples)
             ]
         return torch.cat(parts)
+
+    @property
+    def _batch_samples(self) -> int:
+        return self.batch_samples or (CPU_BATCH_SAMPLES if self.device.type == "cpu" else GPU_BATCH_SAMPLES)
 
     @cached_property
     def _fast_predictor(self) -> Predictor:

@@ -1,7 +1,7 @@
 """The public planner (facebookresearch/vjepa2, `notebooks/utils`) against ours, on the same weights.
 
-Theirs: `cem` of `mpc_utils.py` through `WorldModel.infer_next_action`, all samples at once, as published but
-without gradients. Ours: `Planner` with `Cem`. Both do the same number of samples, rounds and steps, on the
+Theirs: `WorldModel.infer_next_action`, which calls `cem`, all samples at once, as published and without
+gradients. Ours: `Planner` with `Cem`. Both do the same number of samples, rounds and steps, on the
 same threads, in turn. First both give the energies of the same action samples. With `--history C` there are
 C frames before the present one: their predictor runs over them again for every sample, as its interface has
 it, ours keeps their keys and values.
@@ -13,7 +13,8 @@ it, ours keeps their keys and values.
 On a GPU ours computes products in bfloat16, as it always does there; theirs in float32 as published, and in a
 row of its own under the same autocast. On a CPU both are float32 everywhere.
 
-Legend: S samples, H steps of the horizon, C earlier frames, N tokens per frame, D encoder width, A action size.
+Legend: S samples, H steps of the horizon, C earlier frames, N tokens per frame, D encoder width, A action
+size.
 """
 
 import argparse
@@ -23,7 +24,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -118,46 +118,40 @@ class Sides:
 
     def their_seconds(self, horizon: int, *, cast: bool = False) -> float:
         """The same, theirs."""
-        from utils.mpc_utils import cem
+        from utils.world_model_wrapper import WorldModel
 
         latent_ND, state_A, goal_ND = self._scene()
-        plan = partial(
-            cem,
-            context_frame=latent_ND[None, None],
-            context_pose=state_A[None, None],
-            goal_frame=goal_ND[None, None],
-            world_model=self.their_step,
-            rollout=horizon,
-            samples=self.options.samples,
-            topk=10,
-            cem_steps=self.options.cem_rounds,
-            maxnorm=BOUNDS.xyz_metres,
+        world = WorldModel(
+            encoder=None,
+            predictor=self.their_predict,
+            tokens_per_frame=len(latent_ND),
+            transform=None,
+            mpc_args={
+                "rollout": horizon,
+                "samples": self.options.samples,
+                "topk": 10,
+                "cem_steps": self.options.cem_rounds,
+                "maxnorm": BOUNDS.xyz_metres,
+            },
+            device=self.device,
         )
 
         def run() -> None:
             with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=cast):
-                plan()
+                world.infer_next_action(latent_ND[None, None], state_A[None, None], goal_ND[None, None])
 
         return self._seconds(run)
 
-    def their_step(self, frames: Tensor, actions: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
-        """`step_predictor` of `WorldModel.infer_next_action`, a closure there, with the history before it."""
-        from utils.mpc_utils import compute_new_pose
-
-        samples, past = len(frames), self.options.history
-        if past:
-            frames, actions, states = (
-                torch.cat([before[None, :past].expand(samples, *[-1] * before.ndim), values], dim=1)
-                for before, values in (
-                    (self.latents_CND, frames),
-                    (self.actions_CA, actions),
-                    (self.states_CA, states),
-                )
-            )
-        num_tokens = frames.shape[2]
-        output = self.theirs(frames.flatten(1, 2), actions, states)[:, -num_tokens:]
-        predicted = F.layer_norm(output, (output.size(-1),)).view(samples, 1, num_tokens, -1)
-        return predicted, compute_new_pose(states[:, -1:], actions[:, -1:])
+    def their_predict(self, latents_SXD: Tensor, actions: Tensor, states: Tensor) -> Tensor:
+        """Their predictor over the history and what follows it; X tokens of all frames."""
+        past = slice(0, self.options.history)
+        before = self.latents_CND[past].flatten(0, 1), self.actions_CA[past], self.states_CA[past]
+        inputs = (
+            torch.cat([earlier[None].expand(len(later), -1, -1), later], dim=1)
+            for earlier, later in zip(before, (latents_SXD, actions, states), strict=True)
+        )
+        predicted: Tensor = self.theirs(*(inputs if self.options.history else (latents_SXD, actions, states)))
+        return predicted
 
     def energy_difference(self, horizon: int) -> float:
         """Largest relative difference of both sides' energies of the same 16 samples."""
@@ -173,15 +167,18 @@ class Sides:
     def _their_energies(
         self, latent_ND: Tensor, state_A: Tensor, goal_ND: Tensor, actions_SHA: Tensor
     ) -> Tensor:
-        from utils.mpc_utils import l1
+        """As `cem` and its world model compute them."""
+        from utils.mpc_utils import compute_new_pose, l1
 
         samples, horizon = actions_SHA.shape[:2]
-        frames = latent_ND.repeat(samples, 1, 1, 1)
-        states = state_A.repeat(samples, 1, 1)
+        frames, states = latent_ND.repeat(samples, 1, 1), state_A.repeat(samples, 1, 1)
         for step in range(1, horizon + 1):
-            frame, state = self.their_step(frames, actions_SHA[:, :step], states)
-            frames, states = torch.cat([frames, frame], dim=1), torch.cat([states, state], dim=1)
-        return l1(frames[:, -1].flatten(1).float(), goal_ND.repeat(samples, 1, 1).flatten(1))
+            output = self.their_predict(frames, actions_SHA[:, :step], states)[:, -len(latent_ND) :]
+            frames = torch.cat([frames, F.layer_norm(output, output.shape[-1:])], dim=1)
+            state = compute_new_pose(states[:, -1:], actions_SHA[:, step - 1 : step])
+            states = torch.cat([states, state], dim=1)
+        final_SX = frames[:, -len(latent_ND) :].float().flatten(1)
+        return l1(final_SX, goal_ND.repeat(samples, 1, 1).flatten(1))
 
     def _scene(self) -> tuple[Tensor, Tensor, Tensor]:
         return self.latents_CND[-2], self.states_CA[-2], self.latents_CND[-1]
@@ -194,7 +191,7 @@ class Sides:
         return time.perf_counter() - started
 
     def product_seconds(self, horizon: int) -> float:
-        """What the products of ours would take at the rate of this device's fastest large one, in its dtype."""
+        """What the products of ours would take at the rate of this device's fastest large one."""
         config, options = self.predictor.config, self.options
         tokens, width = config.tokens_per_step, config.width
         flops = 0.0
@@ -298,7 +295,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--history", type=int, default=0, help="frames before the present one")
     parser.add_argument("--samples", type=int, default=800, help="of a round; the paper's 800")
     parser.add_argument("--cem-rounds", type=int, default=10, help="of a plan; the paper's 10")
-    parser.add_argument("--batch-samples", type=int, default=64, help="ours: predicted at once")
+    parser.add_argument("--batch-samples", type=int, help="ours: predicted at once")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3, help="plans of each side")
     parser.add_argument("--warm-up", type=int, default=0, help="plans that are not counted")
