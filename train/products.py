@@ -39,8 +39,8 @@ def with_fast_products(predictor: Predictor, device: torch.device) -> Predictor:
 class _OneDnnLinear(nn.Module):
     """`nn.Linear` and what follows it, in float32; under autocast and with gradients as PyTorch does it."""
 
-    weight: nn.Parameter
-    bias: nn.Parameter
+    weight: torch.Tensor
+    bias: torch.Tensor
 
     def __init__(self, linear: nn.Module, then: Literal["none", "gelu"]) -> None:
         super().__init__()
