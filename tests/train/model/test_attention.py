@@ -101,6 +101,7 @@ def test_predictor_and_gradients_on_cuda_equal_those_on_cpu(cuda_device):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@torch.no_grad()
 def test_rotates_to_the_bits_of_timm(dtype):
     generator = torch.Generator().manual_seed(0)
     heads = torch.randn(2, 3, 7, 12, generator=generator).to(dtype)
