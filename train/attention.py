@@ -55,10 +55,11 @@ class BlockCausalAttention(AttentionRope):
         """
         qkv_BS3GH = self.qkv(tokens_BSP).unflatten(-1, (3, self.num_heads, self.head_dim))
         query_BGSH, key_BGSH, value_BGSH = qkv_BS3GH.permute(2, 0, 3, 1, 4).unbind(0)
-        # Under autocast some versions of timm rotate to float32.
-        query_BGSH = apply_rot_embed_cat(query_BGSH, rope).type_as(value_BGSH)
-        # A view of the values would keep queries and keys before their rotation for the backward pass.
-        new = KeyValue(apply_rot_embed_cat(key_BGSH, rope).type_as(value_BGSH), value_BGSH.contiguous())
+        query_BGSH, key_BGSH = rotate(query_BGSH, rope), rotate(key_BGSH, rope)
+        if torch.is_grad_enabled() or kept_tokens:
+            # A view would keep queries and keys before their rotation, for the backward pass or longer.
+            value_BGSH = value_BGSH.contiguous()
+        new = KeyValue(key_BGSH, value_BGSH)
         seen = new if past is None else past.followed_by(new)
         mixed_BGSH = attend(query_BGSH, seen.key_BGCH, seen.value_BGCH, pattern)
         return self.proj(mixed_BGSH.transpose(1, 2).flatten(2)), _kept(seen, past, kept_tokens)
@@ -79,6 +80,22 @@ class PredictorBlock(EvaBlock):
         mixed_BSP, kept = self.attn(self.norm1(tokens_BSP), rope, pattern, past, kept_tokens)
         tokens_BSP = tokens_BSP + mixed_BSP
         return tokens_BSP + self.mlp(self.norm2(tokens_BSP)), kept
+
+
+def rotate(heads_BGSH: torch.Tensor, rope: torch.Tensor) -> torch.Tensor:
+    """Each pair of neighbouring channels (a, b) to (a cos - b sin, b cos + a sin), by its own two angles.
+
+    Without gradients in place, to the bits of timm's, which makes five tensors of this size.
+    """
+    if torch.is_grad_enabled():
+        rotated_BGSH = apply_rot_embed_cat(heads_BGSH, rope)
+    else:
+        sin_SH, cos_SH = rope.chunk(2, dim=-1)
+        rotated_BGSH = heads_BGSH * cos_SH
+        rotated_BGSH[..., ::2].sub_(heads_BGSH[..., 1::2] * sin_SH[..., ::2])
+        rotated_BGSH[..., 1::2].add_(heads_BGSH[..., ::2] * sin_SH[..., 1::2])
+    # Under autocast some versions of timm rotate to float32, as this does.
+    return rotated_BGSH.type_as(heads_BGSH)
 
 
 def transformer_block(width: int, num_heads: int, mlp_ratio: float) -> PredictorBlock:

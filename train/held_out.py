@@ -3,7 +3,7 @@
 Legend: S starts, B clips of a batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -64,7 +64,7 @@ class HeldOutClips:
         """A random part of at most `num_starts` starts."""
         return replace(self, start_S=self.start_S[:num_starts], trajectory_S=self.trajectory_S[:num_starts])
 
-    def batches(self, batch_clips: int, *, rank: int = 0, world_size: int = 1) -> Iterator[Clips]:
+    def batches(self, batch_clips: int, *, rank: int = 0, world_size: int = 1) -> Generator[Clips]:
         """The clips in order, at most `batch_clips` at a time, each batch with the clip after its last added.
 
         Of several processes each has every `world_size`-th batch, from the `rank`-th on.

@@ -119,13 +119,15 @@ def rollout(
     first_latent_BND: torch.Tensor,
     first_state_BA: torch.Tensor,
     actions_BTA: torch.Tensor,
+    *,
+    prefix: Prefix = NO_FRAMES,
 ) -> torch.Tensor:
     """Predict T frames from one frame, its state and T actions alone: normalised latents (B, T, N, D).
 
     Later latents are the predictor's own and later states are integrated from the actions given, so nothing
-    recorded after the first frame comes in. Every frame is computed once.
+    recorded after the first frame comes in. Every frame is computed once. prefix: frames before the first.
     """
-    prefix, num_frames = NO_FRAMES, actions_BTA.shape[1]
+    num_frames = actions_BTA.shape[1]
     latent_B1ND, state_BA, predicted_B1ND = first_latent_BND[:, None], first_state_BA, []
     for step in range(num_frames):
         action_BA = actions_BTA[:, step]

@@ -30,6 +30,10 @@ class KeyValue(NamedTuple):
         """Both, in order of time."""
         return KeyValue(*(torch.cat(pair, dim=2) for pair in zip(self, later, strict=True)))
 
+    def shared_by(self, num_clips: int) -> KeyValue:
+        """The same for each of `num_clips` clips, without a copy; it is of one clip."""
+        return KeyValue(*(tensor_1GCH.expand(num_clips, -1, -1, -1) for tensor_1GCH in self))
+
     def first(self, num_tokens: int) -> KeyValue:
         """A copy of the first tokens, which leaves the rest free to be dropped."""
         return KeyValue(*(tensor_BGCH[:, :, :num_tokens].clone() for tensor_BGCH in self))
@@ -54,6 +58,10 @@ class Prefix:
     def num_clips(self) -> int | None:
         """Clips it was made of, B; None where it holds no frame."""
         return self.blocks[0].key_BGCH.shape[0] if self.blocks else None
+
+    def shared_by(self, num_clips: int) -> Prefix:
+        """The common past of `num_clips` clips; this one is of one clip, or without frames."""
+        return Prefix(self.num_frames, tuple(block.shared_by(num_clips) for block in self.blocks))
 
     def of_block(self, number: int) -> KeyValue | None:
         """What block `number`, counted from 0, has kept."""

@@ -65,6 +65,8 @@ class RunFolder:
 
     def remembered_store(self) -> Path:
         """The store that the run was last trained on. Raises RunNotFoundError."""
+        if not self.recipe.is_file():
+            raise RunNotFoundError(f"There is no run in {self.path}; `permafrost train` makes one.")
         if not self.store_pointer.is_file():
             raise RunNotFoundError(f"{self.path} does not say where its store lies; give it with --store.")
         return Path(self.store_pointer.read_text().strip())

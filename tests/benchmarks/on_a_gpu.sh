@@ -22,5 +22,6 @@ row predictor_profile "$python" tests/benchmarks/predictor_step.py --size vjepa2
 row overlap "$python" tests/benchmarks/featurize_overlap.py --device cuda --encoder vjepa2-vitg --episodes 100 --views 16
 row online "$python" tests/benchmarks/online.py --encoder vjepa2-vitg --preset vjepa2-ac --clip-frames 16 --batch-clips 32 --device cuda --size 1280x720
 row public_loop "$python" tests/benchmarks/peers/vjepa_droid.py --vjepa2 "$vjepa2" --device cuda --size full --batch 4 --rounds 12
+row public_planner "$python" tests/benchmarks/peers/planner.py --vjepa2 "$vjepa2" --device cuda --size full --warm-up 1 --samples 800
 row public_encoder "$python" tests/benchmarks/peers/encoders.py --device cuda --model vitg --frames 64 --rounds 20
 exit "$failed"

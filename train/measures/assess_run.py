@@ -23,7 +23,7 @@ def assess_run(
 ) -> dict[str, Any]:
     """Measure the run's last checkpoint in every way and write evaluation.json, the rest under 'assessment'.
 
-    Raises UnsealedStoreError for a store without statistics, HeldOutError, SubsetError, and what
+    Raises UnsealedStoreError for a store without statistics, LeakError, HeldOutError, SubsetError, and what
     `OpenedRun.open` raises.
     """
     run = OpenedRun.open(run_path, store_path, store_revision=store_revision, device=device)
@@ -35,5 +35,6 @@ def assess_run(
     assessment = Assessment(
         predictor=run.predictor, view=run.view, device=run.device, num_starts=num_starts, search=search
     )
+    assessment.ensure_no_leak()
     errors, more = assessment.errors(), assessment.to_json()
     return write_evaluation(run.folder, errors, run.view, run.checkpoint.step, assessment=more)

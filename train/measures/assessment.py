@@ -5,6 +5,7 @@ Legend: S starts, H horizons.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,7 @@ from train.measures.breakdown import breakdown
 from train.measures.energy_landscape import energy_landscape
 from train.measures.fitting_clips import fitting_clips
 from train.measures.intervals import mean_interval, ratio_interval
+from train.measures.leaks import ensure_no_leak
 from train.measures.linear_dynamics import LinearDynamics
 from train.measures.planned_actions import action_score, planned_action_errors
 from train.measures.position_probe import PositionProbe
@@ -71,6 +73,11 @@ class Assessment:
                 "probe": self._probe(few, steps),
                 "trust": self._trust(starts, steps),
             }
+
+    def ensure_no_leak(self) -> None:
+        """Raise LeakError where a prediction knows what comes after it; tried on a few held-out clips."""
+        with contextlib.closing(self._starts.first(2).batches(2)) as batches, autocast(self.device):
+            ensure_no_leak(self.predictor, next(batches))
 
     def errors(self) -> Errors:
         """Errors by horizon as `train.evaluation.measure` gives them."""

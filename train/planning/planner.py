@@ -1,12 +1,15 @@
 """From where the robot is and what it should see to the actions that lead there.
 
-Shape legend: S samples, H steps of the horizon, N tokens per frame, D encoder width, A action size (7).
+Shape legend: S samples, H steps of the horizon, C earlier frames, N tokens per frame, D encoder width,
+A action size (7).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -15,9 +18,15 @@ from train.checkpoint import Checkpoint
 from train.device import autocast, choose_device
 from train.objective import rollout
 from train.planning.bounds import ActionBounds
+from train.planning.history import History
 from train.planning.search import Cem, Found, PlanningError, Search
 from train.predictor import ACTION_SIZE, Predictor
+from train.prefix import NO_FRAMES, Prefix
+from train.products import with_fast_products
 from train.trained import trained_predictor
+
+CPU_BATCH_SAMPLES: Final = 16
+GPU_BATCH_SAMPLES: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,7 +35,8 @@ class Planner:
 
     The energy of a sequence of actions is the mean absolute difference of the latent predicted after its last
     action and the latent of the goal (arXiv 2506.09985, section 3.2). batch_samples: sequences
-    predicted at once; bounds memory, and changes results by rounding only.
+    predicted at once; bounds memory, and changes results by rounding only. None: what a CPU has in its cache,
+    or fills a GPU.
     """
 
     predictor: Predictor
@@ -34,12 +44,13 @@ class Planner:
     bounds: ActionBounds
     search: Search = field(default_factory=Cem)
     horizon: int = 1
-    batch_samples: int = 64
+    batch_samples: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("horizon", "batch_samples"):
-            if getattr(self, name) < 1:
-                raise PlanningError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise PlanningError(f"{name} is {value}; it must be at least 1.")
 
     @classmethod
     def of_checkpoint(
@@ -79,50 +90,100 @@ class Planner:
             horizon=horizon,
         )
 
-    def act(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, *, seed: int = 0) -> Tensor:
+    def act(
+        self,
+        latent_ND: Tensor,
+        state_A: Tensor,
+        goal_latent_ND: Tensor,
+        *,
+        history: History | None = None,
+        seed: int = 0,
+    ) -> Tensor:
         """The first action (7,) of the best plan found, float32 on the planner's device; see `plan`."""
-        return self.plan(latent_ND, state_A, goal_latent_ND, seed=seed).actions_HA[0]
+        return self.plan(latent_ND, state_A, goal_latent_ND, history=history, seed=seed).actions_HA[0]
 
-    def plan(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, *, seed: int = 0) -> Found:
+    def plan(
+        self,
+        latent_ND: Tensor,
+        state_A: Tensor,
+        goal_latent_ND: Tensor,
+        *,
+        history: History | None = None,
+        seed: int = 0,
+    ) -> Found:
         """Search from the frame with this latent and state (7,) for the frame with the goal latent.
 
-        Latents (N, D) are layer-normed over channels, as encoders and stores give them. The same seed gives
-        the same plan. Raises PlanningError for other shapes.
+        Latents (N, D) are layer-normed over channels, as encoders and stores give them. history: frames
+        before this one, for the predictor to look back at; computed once, whatever the number of samples. The
+        same seed gives the same plan. Raises PlanningError for other shapes.
         """
         self._ensure_shapes(latent_ND, state_A, goal_latent_ND)
+        prefix = NO_FRAMES if history is None else self.remember(history)
         latent_ND, state_A, goal_ND = (
             values.to(self.device, torch.float32) for values in (latent_ND, state_A, goal_latent_ND)
         )
         generator = torch.Generator(self.device).manual_seed(seed)
         return self.search(
-            lambda actions_SHA: self.energies(latent_ND, state_A, goal_ND, actions_SHA),
+            lambda actions_SHA: self.energies(latent_ND, state_A, goal_ND, actions_SHA, prefix=prefix),
             self.horizon,
             self.bounds,
             generator,
         )
 
+    def remember(self, history: History) -> Prefix:
+        """Keys and values of earlier frames, which no later action changes. Raises PlanningError."""
+        history.ensure_fits(self.predictor.config)
+        inputs = (history.latents_CND, history.actions_CA, history.states_CA)
+        with torch.inference_mode(), autocast(self.device):
+            _, prefix = self._fast_predictor.extend(
+                None,
+                *(values[None].to(self.device, torch.float32) for values in inputs),
+                keep=history.num_frames,
+            )
+        return prefix
+
     def energies(
-        self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor, actions_SHA: Tensor
+        self,
+        latent_ND: Tensor,
+        state_A: Tensor,
+        goal_latent_ND: Tensor,
+        actions_SHA: Tensor,
+        *,
+        prefix: Prefix = NO_FRAMES,
     ) -> Tensor:
-        """Energies, float32 (S,), of action sequences (S, H, 7) that all start from one frame."""
+        """Energies, float32 (S,), of action sequences (S, H, 7) that all start from one frame.
+
+        prefix: what `remember` made of the frames before it.
+        """
         with torch.inference_mode(), autocast(self.device):
             parts = [
-                self._final_latents(latent_ND, state_A, part_SHA)
+                self._final_latents(latent_ND, state_A, part_SHA, prefix)
                 .float()
                 .sub_(goal_latent_ND)
                 .abs_()
                 .mean((1, 2))
-                for part_SHA in torch.split(actions_SHA, self.batch_samples)
+                for part_SHA in torch.split(actions_SHA, self._batch_samples)
             ]
         return torch.cat(parts)
 
-    def _final_latents(self, latent_ND: Tensor, state_A: Tensor, actions_SHA: Tensor) -> Tensor:
+    @property
+    def _batch_samples(self) -> int:
+        return self.batch_samples or (CPU_BATCH_SAMPLES if self.device.type == "cpu" else GPU_BATCH_SAMPLES)
+
+    @cached_property
+    def _fast_predictor(self) -> Predictor:
+        return with_fast_products(self.predictor, self.device)
+
+    def _final_latents(
+        self, latent_ND: Tensor, state_A: Tensor, actions_SHA: Tensor, prefix: Prefix
+    ) -> Tensor:
         samples = len(actions_SHA)
         return rollout(
-            self.predictor,
+            self._fast_predictor,
             latent_ND.expand(samples, -1, -1),
             state_A.expand(samples, -1),
             actions_SHA,
+            prefix=prefix.shared_by(samples),
         )[:, -1]
 
     def _ensure_shapes(self, latent_ND: Tensor, state_A: Tensor, goal_latent_ND: Tensor) -> None:

@@ -1,16 +1,14 @@
 """A trained predictor, an untrained one, and one trained with the actions of other clips."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from store_schema.store import Store
+from tests.train.foreign_actions import with_foreign_actions
 from train.assembly import UnsealedStoreError, predictor_config
 from train.checkpoint import Checkpoint
-from train.clips import Clips, ClipSupply
 from train.evaluation import evaluate, read_evaluation
 from train.measures.assess_run import assess_run
 from train.measures.assessment import Assessment
@@ -25,43 +23,6 @@ CPU = torch.device("cpu")
 FEW = Cem(samples=128, rounds=5, elites=8)
 RECIPE = {"steps": 200, "batch_clips": 16, "micro_batch_clips": 16, "clip_frames": 4, "lr_peak": 5e-4,
           "validate_every": 200, "checkpoint_every": 200}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ForeignActions:
-    """Clips whose actions are those of the next clip of the batch."""
-
-    supply: ClipSupply
-
-    @contextmanager
-    def stream(self, first_frames, **sizes) -> Iterator[Iterator[Clips]]:
-        with self.supply.stream(first_frames, **sizes) as stream:
-            yield _Rolled(stream)
-
-
-class _Rolled:
-    def __init__(self, stream):
-        self.stream = stream
-
-    @property
-    def waited_seconds(self):
-        return self.stream.waited_seconds
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        clips = next(self.stream)
-        return Clips(
-            latents_BTND=clips.latents_BTND,
-            states_BTA=clips.states_BTA,
-            actions_BTA=clips.actions_BTA.roll(1, dims=0),
-        )
-
-
-def with_foreign_actions(store: Store, device: torch.device) -> View:
-    view = View.of_store(store, device)
-    return replace(view, clips=ForeignActions(view.clips))
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from timm.layers.pos_embed_sincos import apply_rot_embed_cat
 from torch.nn.attention.flex_attention import flex_attention
 
-from train.attention import BlockMask, StepByStep, attend, block_causal_pattern, block_mask
+from train.attention import BlockMask, StepByStep, attend, block_causal_pattern, block_mask, rotate
 from train.objective import Objective
 from train.predictor import Predictor
 from train.presets import preset
@@ -97,3 +98,14 @@ def test_predictor_and_gradients_on_cuda_equal_those_on_cpu(cuda_device):
     (loss_cpu, gradient_cpu), (loss_cuda, gradient_cuda) = results
     assert loss_cuda == pytest.approx(loss_cpu, rel=1e-4)
     torch.testing.assert_close(gradient_cuda, gradient_cpu, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@torch.no_grad()
+def test_rotates_to_the_bits_of_timm(dtype):
+    generator = torch.Generator().manual_seed(0)
+    heads = torch.randn(2, 3, 7, 12, generator=generator).to(dtype)
+    rope = torch.randn(7, 24, generator=generator)
+    expected = apply_rot_embed_cat(heads, rope).type_as(heads)
+    assert torch.equal(rotate(heads, rope), expected)
+    assert torch.equal(rotate(heads.transpose(1, 2).contiguous().transpose(1, 2), rope), expected)

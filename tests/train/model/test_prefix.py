@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from train.objective import Objective, normalise_latents, rollout
+from train.poses import integrate_pose
 from train.predictor import Predictor, PredictorConfig, PredictorInputError
 from train.prefix import NO_FRAMES
 
@@ -176,3 +177,42 @@ def test_a_longer_rollout_computes_only_the_tokens_it_adds():
     frames.clear()
     rollout(predictor, latents[:, 0], states[:, 0], actions)
     assert frames == [1] * 6
+
+
+@pytest.mark.parametrize("head", ["absolute", "residual"])
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_a_past_shared_by_samples_gives_what_each_gives_with_its_own(head, horizon):
+    """Three frames of one clip, then four samples of actions from the frame after them."""
+    predictor, (latents, actions, states) = loud_predictor(head=head), clip(4, num_clips=1)
+    tried = torch.randn(4, horizon, 7, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    with torch.no_grad():
+        _, past = predictor.extend(None, *part([latents, actions, states], 0, 3), keep=3)
+        ours = rollout(
+            predictor,
+            latents[:, 3].expand(4, -1, -1),
+            states[:, 3].expand(4, -1),
+            tried,
+            prefix=past.shared_by(4),
+        )
+        for sample in range(4):
+            expected = plain_continuation(predictor, latents, actions[:, :3], states, tried[sample])
+            torch.testing.assert_close(ours[sample], expected, rtol=1e-10, atol=1e-12)
+
+
+def plain_continuation(predictor, latents, actions, states, tried):
+    for action in tried:
+        actions = torch.cat([actions, action[None, None]], dim=1)
+        output = plain_forward(predictor, latents, actions, states)
+        latents = torch.cat([latents, normalise_latents(output)[:, -1:]], dim=1)
+        states = torch.cat([states, integrate_pose(states[:, -1], action[None])[:, None]], dim=1)
+    return latents[0, -len(tried) :]
+
+
+def test_a_shared_past_takes_no_memory_of_its_own():
+    predictor, inputs = loud_predictor(), clip(2, num_clips=1)
+    with torch.no_grad():
+        _, past = predictor.extend(None, *inputs, keep=2)
+    shared = past.shared_by(100)
+    assert shared.num_clips == 100
+    assert shared.blocks[0].key_BGCH.data_ptr() == past.blocks[0].key_BGCH.data_ptr()
+    assert NO_FRAMES.shared_by(100).num_clips is None

@@ -1,13 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from store_schema.store import Store
 from train.assembly import predictor_config
 from train.checkpoint import Checkpoint
-from train.objective import rollout
+from train.objective import normalise_latents, rollout
 from train.planning.bounds import ActionBounds
+from train.planning.history import History
 from train.planning.planner import Planner, step_seconds_of
 from train.planning.search import Cem, Mppi, PlanningError
+from train.poses import integrate_pose
 from train.predictor import Predictor
 from train.trainer import train
 from train.view import View
@@ -111,3 +115,59 @@ def test_refuses_latents_of_another_encoder(predictor, scene):
 def test_refuses_to_plan_nothing(predictor, name):
     with pytest.raises(PlanningError, match=f"{name} is 0; it must be at least 1"):
         planner_of(predictor, **{name: 0})
+
+
+@pytest.fixture
+def history(predictor):
+    """Three frames before the scene's, with large enough actions to matter."""
+    config, generator = predictor.config, torch.Generator().manual_seed(7)
+    latents_CND = torch.randn(3, config.num_tokens, config.encoder_width, generator=generator)
+    states_CA, actions_CA = (0.3 * torch.randn(3, 7, generator=generator) for _ in range(2))
+    return History(latents_CND=normalise_latents(latents_CND), states_CA=states_CA, actions_CA=actions_CA)
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_energies_after_a_history_are_those_of_predicting_it_all_again(predictor, scene, history, horizon):
+    latent_ND, state_A, goal_ND, _ = scene
+    actions_SHA = BOUNDS.clip(torch.randn(5, horizon, 7, generator=torch.Generator().manual_seed(3)) * 0.05)
+    planner = planner_of(predictor, batch_samples=2)
+    prefix = planner.remember(history)
+    energies = planner.energies(latent_ND, state_A, goal_ND, actions_SHA, prefix=prefix)
+    for actions_HA, energy in zip(actions_SHA, energies, strict=True):
+        latents = torch.cat([history.latents_CND, latent_ND[None]])[None]
+        states = torch.cat([history.states_CA, state_A[None]])[None]
+        for step in range(horizon):
+            actions = torch.cat([history.actions_CA, actions_HA[: step + 1]])[None]
+            with torch.no_grad():
+                output = predictor(latents, actions, states)[:, -1:]
+            latents = torch.cat([latents, normalise_latents(output)], dim=1)
+            after = integrate_pose(states[:, -1], actions[:, -1])
+            states = torch.cat([states, after[:, None]], dim=1)
+        torch.testing.assert_close(energy, (latents[0, -1] - goal_ND).abs().mean(), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(energies, planner.energies(latent_ND, state_A, goal_ND, actions_SHA), rtol=1e-3)
+
+
+def test_a_plan_looks_back_at_the_history(predictor, scene, history):
+    latent_ND, state_A, goal_ND, _ = scene
+    planner = planner_of(predictor)
+    with_it, again, without = (
+        planner.act(latent_ND, state_A, goal_ND, history=past) for past in (history, history, None)
+    )
+    assert torch.equal(with_it, again)
+    assert not torch.equal(with_it, without)
+
+
+@pytest.mark.parametrize("name", ["latents_CND", "states_CA", "actions_CA"])
+def test_refuses_a_history_of_other_lengths(predictor, scene, history, name):
+    latent_ND, state_A, goal_ND, _ = scene
+    short = replace(history, **{name: getattr(history, name)[:-1]})
+    with pytest.raises(PlanningError, match=r"A history of \d frames has .*; got .*Leave it out"):
+        planner_of(predictor).act(latent_ND, state_A, goal_ND, history=short)
+
+
+def test_refuses_a_history_of_no_frames(predictor, scene, history):
+    latent_ND, state_A, goal_ND, _ = scene
+    names = ("latents_CND", "states_CA", "actions_CA")
+    empty = History(**{name: getattr(history, name)[:0] for name in names})
+    with pytest.raises(PlanningError, match="at least one frame"):
+        planner_of(predictor).act(latent_ND, state_A, goal_ND, history=empty)
