@@ -15,10 +15,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Final, Self
@@ -83,10 +84,11 @@ class _SharedRing:
 
 @dataclass(frozen=True)
 class _Process:
-    """A reading process, and the socket to it."""
+    """A reading process, the socket to it, and what it has been asked for, in order."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
+    unanswered: deque["_Reply"] = field(default_factory=deque)
 
     def send(self, message: object) -> None:
         """Where the process has ended, `result` finds that; what it has filled before is still wanted."""
@@ -139,10 +141,12 @@ class _ProcessRing:
 
     def _asked(self, process: _Process, place: int, row: int, part: NDArray[np.int64]) -> Part:
         process.send((place, row, part))
-        return _Reply(process, part, self.ring.is_read_PB[place, row : row + len(part)])
+        reply = _Reply(process, part, self.ring.is_read_PB[place, row : row + len(part)])
+        process.unanswered.append(reply)
+        return reply
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Reply:
     """A process answers in the order in which it was asked.
 
@@ -161,11 +165,14 @@ class _Reply:
                 f"A process that reads the store has ended {self._place()}{self.process.how_it_ended()}. "
                 "The same command continues from the last checkpoint."
             ) from ended
+        self.process.unanswered.popleft()
         if error is not None:
             raise error
 
     def _place(self) -> str:
-        slots = [address_to_slot(first) for first in self.first_frame_B[self.is_read_B].tolist()]
+        """What the process was at, perhaps already for a later batch: it had not come to answer for ours."""
+        parts = (reply.first_frame_B[reply.is_read_B].tolist() for reply in self.process.unanswered)
+        slots = [address_to_slot(first) for part in parts for first in part]
         if not slots:
             return ""
         clips = ", ".join(f"frame {frame} of slot {slot}" for slot, frame in slots)
