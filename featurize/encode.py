@@ -47,9 +47,9 @@ def join(build: Build, encoder: FrozenEncoder) -> int:
     return sum(encode_unclaimed(build, encoder, free) for free in rounds)
 
 
-def encode_unclaimed(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> int:
-    """What a worker does of `encode` or `join`: `slots`, without those that others are at work on."""
-    return sum(1 for _ in encode_slots(build, encoder, pending_slots(build, slots)))
+def encode_unclaimed(build: Build, encoder: FrozenEncoder, slots: Sequence[int], *, workers: int = 1) -> int:
+    """What one of `workers` on this machine does of `encode` or `join`: `slots` that nobody is at work on."""
+    return sum(1 for _ in encode_slots(build, encoder, pending_slots(build, slots), workers=workers))
 
 
 def free_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]:
@@ -87,8 +87,12 @@ def pending_slots(build: Build, slots: Sequence[int] | None = None) -> list[int]
     return [slot for slot in dict.fromkeys(asked) if slot not in settled]
 
 
-def encode_slots(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> Iterator[LedgerRow]:
+def encode_slots(
+    build: Build, encoder: FrozenEncoder, slots: Sequence[int], *, workers: int = 1
+) -> Iterator[LedgerRow]:
     """Encode slots and yield the ledger row of each once it is safely on disk, in the order given.
+
+    workers: how many processes share this machine's cores; no byte depends on it.
 
     Slots that are settled, or that another encoder is at work on, are left out. An episode that cannot be
     decoded, or whose latents are not finite, is settled as rejected. Raises FingerprintMismatchError where
@@ -96,7 +100,7 @@ def encode_slots(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> 
     """
     store = open_calibrated(build)
     require_encoder(store, build, encoder)
-    num_decoders, num_writers = most_decoders(encoder.device), most_writers(encoder.device)
+    num_decoders, num_writers = most_decoders(encoder.device, workers), most_writers(encoder.device)
     job = SlotJob(build, encoder, store, slots, num_decoders)
     with (
         Claims(build.store) as claims,

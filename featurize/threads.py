@@ -40,14 +40,14 @@ def repeatable_threads(device: torch.device) -> Iterator[None]:
         yield
 
 
-def most_decoders(device: torch.device) -> int:
-    """How many slots one worker may decode at once.
+def most_decoders(device: torch.device, workers: int = 1) -> int:
+    """How many slots one of `workers` on this machine may decode at once.
 
-    Beside a GPU: its share of the cores. Beside a CPU that encodes, with one worker a core: two, so that a
-    single worker with a small encoder is not bound by one core, and many workers do not run out of memory.
+    Beside a GPU: its share of the cores. Beside a CPU that encodes two, so that a worker with a small encoder
+    is not bound by one core; but one where workers fill the cores, since more would only take turns.
     """
     if device.type != "cuda":
-        return CPU_DECODERS
+        return min(CPU_DECODERS, max(1, num_cores() // workers))
     return min(max(1, num_cores() // max(1, torch.cuda.device_count())), MAX_DECODERS)
 
 

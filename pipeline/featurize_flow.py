@@ -33,7 +33,7 @@ from featurize.repair import RepairReport, repair
 from pipeline.batches import slots_per_task, wait_for_batches, worth_retrying
 from pipeline.errors import SlotsFailedError
 from pipeline.progress import reported_progress
-from pipeline.workers import Workers, count_workers, on_this_worker
+from pipeline.workers import Workers, count_workers, on_this_worker, workers_a_host
 from store_schema.ledger import settled_slots
 
 POLL_SECONDS: Final = 0.5
@@ -83,10 +83,13 @@ def _batch_name() -> str:
     retry_delay_seconds=5,
     retry_condition_fn=worth_retrying,
 )
-def encode_batch(build: Build, slots: Sequence[int]) -> int:
-    """Encode those of `slots` that the ledger lacks and nobody is at work on; returns how many that were."""
+def encode_batch(build: Build, slots: Sequence[int], workers: int = 1) -> int:
+    """Encode those of `slots` that the ledger lacks and nobody is at work on; returns how many that were.
+
+    workers: how many share this machine.
+    """
     build = on_this_worker(build)
-    return encode_unclaimed(build, encoder_of(build), slots)
+    return encode_unclaimed(build, encoder_of(build), slots, workers=workers)
 
 
 @flow(name="encode", flow_run_name="encode {build.store.name}", task_runner=Workers().task_runner())
@@ -146,7 +149,7 @@ def _encode_round(build: Build, free: Sequence[int]) -> int:
     get_run_logger().info("%d slots to encode", len(free))
     size = slots_per_task(len(free), count_workers(_task_runner()), build.device or default_device())
     batches = [list(free[i : i + size]) for i in range(0, len(free), size)]
-    futures = encode_batch.map(unmapped(build), batches)
+    futures = encode_batch.map(unmapped(build), batches, unmapped(workers_a_host(_task_runner())))
     with reported_progress("encode-progress", "encode", "slots") as progress:
         causes = _wait(futures, build.store, free, progress)
     _require_done(causes, build.store, free)

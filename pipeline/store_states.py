@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.sentences import sentence
 from store_schema.errors import StoreError, StoreNotFoundError
 from store_schema.format import BUILD_FOLDER, LEDGER_FOLDER, LEDGER_TABLE, ROOT_FILE, Quantisation
+from store_schema.remote_files import place_of
 from store_schema.store import Store
 
 
@@ -52,9 +53,9 @@ class FoundStore:
             case State.ENCODED:
                 return f"{build} to seal it."
             case State.SEALED:
-                return f"Run `permafrost train --store {self.path} --run ...`."
+                return f"Run `permafrost train --store {place_of(self.path)} --run ...`."
             case State.DAMAGED:
-                return f"Run `permafrost verify {self.path}` to list what is wrong."
+                return f"Run `permafrost verify {place_of(self.path)}` to list what is wrong."
 
 
 def find_store(path: Path) -> FoundStore:

@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections import Counter
 from typing import Any, Final, cast
+from urllib.parse import urlsplit
 
 import dask
 import torch
@@ -64,6 +66,14 @@ def local_cluster(*, num_workers: int | None = None, **options: Any) -> LocalClu
 def count_workers(runner: TaskRunner[PrefectFuture[Any]]) -> int:
     """Worker processes that a running task runner has now; 1 where it has no cluster."""
     return max(len(runner.client.ncores()), 1) if isinstance(runner, DaskTaskRunner) else 1
+
+
+def workers_a_host(runner: TaskRunner[PrefectFuture[Any]]) -> int:
+    """How many of them share a machine, where most do; 1 without a cluster."""
+    if not isinstance(runner, DaskTaskRunner):
+        return 1
+    hosts = Counter(urlsplit(address).hostname for address in runner.client.ncores())
+    return max(hosts.values(), default=1)
 
 
 def on_this_worker(build: Build) -> Build:

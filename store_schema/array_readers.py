@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from store_schema.direct_io import read_buffered, read_directly
 from store_schema.errors import DamagedStoreError
+from store_schema.file_maps import FileMaps
 from store_schema.format import SLOT_FRAMES, ArraySpec
 from store_schema.layout import slot_path
 from store_schema.ledger_row import LedgerRow
@@ -32,13 +33,14 @@ class ArrayReader(Protocol):
 
 @dataclass
 class ByteRangeReader:
-    """`preadv` of the byte range that the frames take in their slot's file.
+    """The byte range that the frames take in their slot's file: a copy where it is in memory, or `preadv`.
 
     direct: read sharded arrays past the page cache; the file system must be able to.
     """
 
     store: Store
     direct: bool = False
+    _maps: FileMaps = field(default_factory=FileMaps)
     _checked: set[tuple[str, int]] = field(default_factory=set)
 
     def read_into(self, spec: ArraySpec, slot: int, start: int, out: NDArray[Any]) -> None:
@@ -48,7 +50,7 @@ class ByteRangeReader:
         """
         assert spec.zstd_level is None, "compressed frames have no fixed place in their file"
         path = f"{self.store.path}/{slot_path(spec, slot)}"
-        read = read_directly if self.direct and spec.sharded else read_buffered
+        read = read_directly if self.direct and spec.sharded else self._read_cached
         try:
             if (spec.name, slot) not in self._checked:
                 _check_file(path, spec, self.store.ledger[slot])
@@ -58,6 +60,9 @@ class ByteRangeReader:
             raise DamagedStoreError(f"Slot {slot} has lost its file {slot_path(spec, slot)}.") from error
         if not is_whole:
             raise DamagedStoreError(f"Slot {slot} of array '{spec.name}' ends too early.")
+
+    def _read_cached(self, path: str, out: NDArray[Any], offset: int) -> bool:
+        return self._maps.copy(path, out, offset) or read_buffered(path, out, offset)
 
 
 @dataclass

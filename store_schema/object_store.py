@@ -41,6 +41,11 @@ def s3_store(url: str) -> KeyValueStore:
     AWS_ENDPOINT_URL. Raises StoreNotFoundError for anything else than such a URL.
     """
     parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise StoreNotFoundError(
+            "An s3:// address names a bucket, and no credentials: those are given by AWS_PROFILE, or by "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
     if parts.scheme != "s3" or not parts.netloc or not parts.path.strip("/"):
         raise StoreNotFoundError(f"Stores on object storage are named s3://BUCKET/PREFIX; got {url}.")
     named = {"endpoint": os.environ.get("AWS_ENDPOINT_URL"), "aws_region": os.environ.get("AWS_REGION")}

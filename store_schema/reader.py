@@ -15,7 +15,7 @@ from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_array
 from store_schema.ledger_row import HASHED_ARRAYS, LedgerRow, frame_hash
 from store_schema.object_store import stands_for
-from store_schema.rules.slots import is_as_recorded
+from store_schema.remote_files import problems_of_file
 from store_schema.store import Store, address_to_slot
 
 Entries = dict[str, NDArray[Any]]
@@ -90,10 +90,11 @@ class ClipReader:
         """What the encoder saw, uint8 (F, 64, 64, 3) RGB; raises as `read` does.
 
         zarr-python shows a missing file as black frames, so each slot's file is compared with the ledger.
+        From object storage such files are copied into the folder that stands for the store.
         """
         for slot, _, stop, done in _spans(first_frame, num_frames):
             row = self._row(slot, stop, is_first=done == 0)
-            for problem in is_as_recorded(self.store.path, self.store.specs["thumbnails"], row):
+            for problem in problems_of_file(self.store.path, self.store.specs["thumbnails"], row):
                 raise DamagedStoreError(f"{problem.where}: {problem.detail}.")
         frames = open_array(self.store.path, "thumbnails")[first_frame : first_frame + num_frames]
         return np.asarray(frames, dtype=np.uint8)

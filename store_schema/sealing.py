@@ -7,6 +7,7 @@ from store_schema.attributes import StoreAttributes, TrainingStatistics
 from store_schema.format import ArraySpec
 from store_schema.layout import write_attributes
 from store_schema.ledger import merge
+from store_schema.remote_files import frame_files
 from store_schema.rules.seal import file_sha256, sealed_files
 from store_schema.rules.slots import stray_files
 
@@ -20,7 +21,7 @@ def seal(
     simply called again; nobody may be writing slots meanwhile.
     """
     ledger = merge(path)
-    for name in stray_files(path, specs, ledger.written_frames):
+    for name in stray_files(frame_files(path, specs), specs, ledger.written_frames):
         (path / name).unlink()
     files = {name: file_sha256(path / name) for name in sealed_files(specs)}
     sealed = attributes.model_copy(update={"statistics": statistics, "files": files, "sealed": True})

@@ -20,7 +20,7 @@ from store_schema.layout import open_group
 from store_schema.ledger_row import HASHED_ARRAYS
 from store_schema.quantisation import dequantise
 from store_schema.reader import ClipReader
-from store_schema.rules.slots import is_as_recorded
+from store_schema.remote_files import problems_of_file
 from store_schema.store import Store
 from store_schema.tables import Trajectory
 
@@ -71,7 +71,7 @@ def dimension_statistics(
 def _require_as_recorded(store: Store, slots: Sequence[int]) -> None:
     """Raise DamagedStoreError for a lost or changed file of states or actions: dask would read it as NaN."""
     for slot, name in product(slots, ("states", "actions")):
-        for problem in is_as_recorded(store.path, store.specs[name], store.ledger.read(slot)):
+        for problem in problems_of_file(store.path, store.specs[name], store.ledger.read(slot)):
             raise DamagedStoreError(
                 f"{problem.where}: {problem.detail}. Run `permafrost featurize --repair` first."
             )

@@ -19,6 +19,7 @@ from store_schema.errors import SchemaError
 from store_schema.format import ArraySpec
 from store_schema.problem import Problem
 from store_schema.reader import ClipReader
+from store_schema.remote_files import files_of_slot, frame_files
 from store_schema.rules.seal import TABLES, covers_every_file, is_as_sealed, is_hashed, sealed_files
 from store_schema.rules.slots import belongs_to_a_slot
 from store_schema.rules.statistics import has_its_channel_statistics, has_its_training_statistics
@@ -81,14 +82,16 @@ def _hashes(structure: Structure, on_progress: OnProgress, *, with_values: bool)
         except SchemaError as error:
             where = f"slot {slot}, ledger row"
             return [Problem(kind="wrong_ledger", where=where, detail=str(error), slot=slot)]
-        return SlotPass(path=structure.path, specs=specs, row=row, with_values=with_values).problems()
+        with files_of_slot(structure.path, specs, row) as folder:
+            return SlotPass(path=folder, specs=specs, row=row, with_values=with_values).problems()
 
     for done, found in enumerate(_in_order(check, sorted(slots)), start=1):
         yield from found
         on_progress(done, len(slots))
     # A store that has begun to grow meanwhile holds slots that are in no ledger of ours.
     if attributes is not None and attributes.sealed and structure.is_current():
-        yield from belongs_to_a_slot(structure.path, specs, ledger.written_frames)
+        names = frame_files(structure.path, specs)
+        yield from belongs_to_a_slot(names, specs, ledger.written_frames)
 
 
 def _values(store: Store, damaged: set[int | None]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from store_schema.atomic import write_atomically
 from store_schema.locks import hold
+from store_schema.remote_files import address_of, folder_of
 
 
 class RunNotFoundError(Exception):
@@ -48,7 +49,7 @@ class RunFolder:
 
     @property
     def store_pointer(self) -> Path:
-        """Where on this machine the store lay; beside the checkpoint, which names no local path."""
+        """Where the store lay, here or on object storage; beside the checkpoint, which names no place."""
         return self.path / "store_path.txt"
 
     def hold(self) -> AbstractContextManager[None]:
@@ -60,16 +61,17 @@ class RunFolder:
         )
 
     def remember_store(self, store_path: Path) -> None:
-        """Let later commands find the store without being told."""
-        write_atomically(self.store_pointer, f"{store_path.absolute()}\n".encode())
+        """Let later commands find the store without being told: a folder, or an address on object storage."""
+        place = address_of(store_path) or store_path.absolute()
+        write_atomically(self.store_pointer, f"{place}\n".encode())
 
     def remembered_store(self) -> Path:
-        """The store that the run was last trained on. Raises RunNotFoundError."""
+        """The store that the run was last trained on; raises RunNotFoundError, and what `folder_of` does."""
         if not self.recipe.is_file():
             raise RunNotFoundError(f"There is no run in {self.path}; `permafrost train` makes one.")
         if not self.store_pointer.is_file():
             raise RunNotFoundError(f"{self.path} does not say where its store lies; give it with --store.")
-        return Path(self.store_pointer.read_text().strip())
+        return folder_of(self.store_pointer.read_text().strip())
 
     def ensure_trained(self) -> None:
         """Raise RunNotFoundError unless there is a checkpoint."""

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.commands.bench_table import print_bench
 from pipeline.commands.output import JsonFlag, say
+from pipeline.commands.store_place import ON_DISK
 from pipeline.commands.training import DeviceOption
 from pipeline.errors import OptionError
 
@@ -23,7 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    store: Annotated[Path, typer.Argument(help="A feature store; with --synthetic, where to write one.")],
+    store: Annotated[
+        Path, typer.Argument(**ON_DISK, help="A feature store; with --synthetic, where to write one.")
+    ],
     source: Annotated[
         Path | None, typer.Option(help="Folder of DROID raw episodes: decoding is measured on them.")
     ] = None,

@@ -10,6 +10,7 @@ import typer
 
 from pipeline.commands.estimate_table import print_estimate
 from pipeline.commands.output import JsonFlag, say
+from pipeline.commands.store_place import ON_DISK
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def estimate(
         float, typer.Option(help="Share of the peak assumed for the predictor.")
     ] = 0.5,
     store: Annotated[
-        Path | None, typer.Option(help="Where the store will be: this disk is asked and measured.")
+        Path | None,
+        typer.Option(**ON_DISK, help="Where the store will be: this disk is asked and measured."),
     ] = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Measure decode, encode and disk here first.")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pipeline.commands.output import JsonFlag, emit, say
+from pipeline.commands.store_place import ON_DISK, READ_FROM
 from pipeline.errors import OptionError
 
 
@@ -34,7 +35,8 @@ def register(app: typer.Typer) -> None:
 def featurize(
     source: Annotated[Path, typer.Option(help="Folder of DROID raw episodes.")],
     store: Annotated[
-        Path, typer.Option(help="The feature store to make or to finish, such as features.zarr.")
+        Path,
+        typer.Option(**ON_DISK, help="The feature store to make or to finish, such as features.zarr."),
     ],
     episode_list: Annotated[
         Path | None, typer.Option(help="Only the episodes this file names, a folder a line.")
@@ -70,7 +72,8 @@ def featurize(
         Path | None, typer.Option(help="Checkpoint: official .pt or Hugging Face .safetensors.")
     ] = None,
     statistics_from: Annotated[
-        Path | None, typer.Option(help="Quantise by the channel statistics of this store, to merge later.")
+        Path | None,
+        typer.Option(**READ_FROM, help="Quantise by the channel statistics of this store, to merge later."),
     ] = None,
     checkpoint_key: Annotated[
         str | None, typer.Option(help="Network in the .pt: target_encoder or encoder.")

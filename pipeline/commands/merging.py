@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.output import JsonFlag, emit
+from pipeline.commands.store_place import ON_DISK
 
 
 def register(app: typer.Typer) -> None:
@@ -15,8 +16,8 @@ def register(app: typer.Typer) -> None:
 
 
 def merge(
-    stores: Annotated[list[Path], typer.Argument(help="Finished stores, two or more.")],
-    out: Annotated[Path, typer.Option(help="The store to make, such as all.zarr.")],
+    stores: Annotated[list[Path], typer.Argument(**ON_DISK, help="Finished stores, two or more.")],
+    out: Annotated[Path, typer.Option(**ON_DISK, help="The store to make, such as all.zarr.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Join finished stores of equal fingerprint into one, without encoding anything again.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.commands.store_place import require_on_disk
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class OnlineOptions:
 
         if self.source is None:
             return View.of_store
+        require_on_disk(store, "--online")
         from pipeline.online.source import OnlineSource
         from pipeline.progress import progress_bar
         from train.device import choose_device

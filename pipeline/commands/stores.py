@@ -7,12 +7,15 @@ import typer
 
 from pipeline.commands.output import JsonFlag, emit
 from pipeline.commands.store_lines import detail_lines, status_lines
+from pipeline.commands.store_place import READ_FROM
 from pipeline.errors import NothingStoredError, OptionError
 
 if TYPE_CHECKING:
     from pipeline.store_states import FoundStore
 
-StoreArgument = Annotated[Path, typer.Argument(help="A feature store in any state, finished or not.")]
+StoreArgument = Annotated[
+    Path, typer.Argument(**READ_FROM, help="A feature store in any state, finished or not; s3://... too.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +33,10 @@ def status(store: StoreArgument, as_json: JsonFlag = False) -> None:
     """
     from pipeline.store_accounts import status_account
     from pipeline.store_states import find_store
+    from store_schema.remote_files import place_of
 
     account = status_account(find_store(store))
-    emit(account if as_json else status_lines(account), title=str(store), as_json=as_json)
+    emit(account if as_json else status_lines(account), title=place_of(store), as_json=as_json)
     if account["faults"]:
         raise typer.Exit(1)
 
@@ -59,6 +63,7 @@ def inspect(
     """
     from pipeline.store_accounts import inspect_account
     from pipeline.store_states import find_store
+    from store_schema.remote_files import place_of
 
     if frames is None and (output, trajectory, seed) != (None, None, None):
         raise OptionError("--output, --trajectory and --seed go with --frames.")
@@ -70,7 +75,7 @@ def inspect(
         picture = output or Path(f"{store.resolve().stem}.png")
         _draw(found, picture, frames, trajectory, seed or 0)
         account["picture"] = str(picture)
-    emit(account if as_json else detail_lines(account), title=str(store), as_json=as_json)
+    emit(account if as_json else detail_lines(account), title=place_of(store), as_json=as_json)
     if account["faults"]:
         raise typer.Exit(1)
 

@@ -9,12 +9,18 @@ import typer
 
 from pipeline.commands.online import EncoderOption, OnlineFlag, OnlineOptions, SourceOption, WeightsOption
 from pipeline.commands.output import JsonFlag, emit, say
+from pipeline.commands.store_place import READ_FROM
 
 if TYPE_CHECKING:
     from train.loop import Progress
 
-TrainedStoreOption = Annotated[Path | None, typer.Option(help="Default: the store it was trained on.")]
-StoreOption = Annotated[Path, typer.Option(help="The feature store, made by `permafrost featurize`.")]
+TrainedStoreOption = Annotated[
+    Path | None, typer.Option(**READ_FROM, help="Default: the store it was trained on.")
+]
+StoreOption = Annotated[
+    Path,
+    typer.Option(**READ_FROM, help="The feature store, made by `permafrost featurize`; s3://... works too."),
+]
 RevisionOption = Annotated[
     int | None, typer.Option(help="Of a store that has grown; default: the run's own, or the last finished.")
 ]
@@ -161,6 +167,7 @@ def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOpt
     Example: `permafrost report runs/demo`
     """
     from pipeline.report.write import write_report
+    from store_schema.remote_files import place_of
     from train.run_folder import RunFolder
 
     store = store or RunFolder(run).remembered_store()
@@ -169,7 +176,7 @@ def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOpt
         "Picture": files.picture,
         "Report": files.html,
         "Checkpoint": run / "checkpoint.pt",
-        "Store": store,
+        "Store": place_of(store),
     }
     say("\n".join(f"{name:<11} {place}" for name, place in places.items()))
 

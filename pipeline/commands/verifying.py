@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from pipeline.commands.output import JsonFlag, emit
+from pipeline.commands.store_place import READ_FROM, require_on_disk
 from pipeline.errors import OptionError
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    store: Annotated[Path, typer.Argument(help="A feature store, finished or not.")],
+    store: Annotated[
+        Path, typer.Argument(**READ_FROM, help="A feature store, finished or not; s3://... works too.")
+    ],
     level: Annotated[
         Level,
         typer.Option(help="schema: structure and tables; hashes: every byte too; values: the numbers too."),
@@ -62,11 +65,15 @@ def verify(
         raise OptionError("--frames, --seed, --weights and --device go with --source.")
     if source is not None and level is not Level.VALUES:
         raise OptionError("--source goes with --level values.")
+    if source is not None or show_digest:
+        require_on_disk(store, "--digest" if source is None else "--source")
+    from store_schema.remote_files import place_of
+
     problems, num_slots = _problems(store, level)
     if source is not None and not problems:
         problems = _source_problems(store, source, frames, seed, weights, device)
     facts = _facts(store, level, problems, num_slots, show_digest)
-    emit(facts if as_json else _shown(facts, problems, store), title=str(store), as_json=as_json)
+    emit(facts if as_json else _shown(facts, problems, store), title=place_of(store), as_json=as_json)
     if problems:
         raise typer.Exit(1)
 
@@ -138,6 +145,10 @@ def _shown(facts: dict[str, Any], problems: "Sequence[Problem]", store: Path) ->
 
 
 def _remedy(problems: "Sequence[Problem]", store: Path) -> str:
+    from store_schema.remote_files import address_of
+
+    if address_of(store) is not None:
+        return "Upload these files anew from the store that was built; nothing is mended on object storage."
     if all(problem.is_mendable for problem in problems):
         num_slots = len({problem.slot for problem in problems} - {None})
         return (

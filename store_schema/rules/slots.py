@@ -1,7 +1,6 @@
 """The files of slots: what the ledger says of them, and of their frames."""
 
-import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -91,10 +90,10 @@ def _index_fault(spec: ArraySpec, row: LedgerRow, index: bytes) -> str | None:
 
 
 def belongs_to_a_slot(
-    path: Path, specs: Mapping[str, ArraySpec], slots: Collection[int]
+    names: Iterable[str], specs: Mapping[str, ArraySpec], slots: Collection[int]
 ) -> Iterator[Problem]:
     """H4. In a sealed store every file of a per-frame array MUST be that of a written slot."""
-    for name in stray_files(path, specs, slots):
+    for name in stray_files(names, specs, slots):
         yield Problem(
             kind="stray_file",
             where=name,
@@ -102,15 +101,14 @@ def belongs_to_a_slot(
         )
 
 
-def stray_files(path: Path, specs: Mapping[str, ArraySpec], slots: Collection[int]) -> Iterator[str]:
-    """Files of the per-frame arrays that belong to none of `slots`, relative to the store."""
-    for spec in specs.values():
-        for folder, _, files in os.walk(path / spec.name / "c") if spec.per_frame else ():
-            for file in files:
-                name = Path(folder, file).relative_to(path).as_posix()
-                slot = name.split("/")[2]
-                if not (slot.isdecimal() and int(slot) in slots and name == slot_path(spec, int(slot))):
-                    yield name
+def stray_files(
+    names: Iterable[str], specs: Mapping[str, ArraySpec], slots: Collection[int]
+) -> Iterator[str]:
+    """Of the files of per-frame arrays, relative to the store, those that belong to none of `slots`."""
+    for name in names:
+        array, _, slot, *_ = name.split("/")
+        if not (slot.isdecimal() and int(slot) in slots and name == slot_path(specs[array], int(slot))):
+            yield name
 
 
 def _listed(row: LedgerRow, array: str) -> SlotFile:

@@ -77,16 +77,21 @@ def sequential(build: Build, encoder: FrozenEncoder, slots: Sequence[int]) -> No
             job.write(job.quantise(job.encode(job.decode(slot))))
 
 
-def work(build: Build, slots: Sequence[int], overlapped: bool) -> Run:
-    """What a worker does of a task."""
+def work(build: Build, slots: Sequence[int], overlapped: bool, workers: int = 1) -> Run:
+    """What one of `workers` does of a task."""
     assert build.device is not None
     encoder, run = encoder_of(build.recipe.encoder, build.device), Run()
     with timed_stages(run), timed_device(run, encoder):
-        (encode_unclaimed if overlapped else sequential)(build, encoder, slots)
+        if overlapped:
+            encode_unclaimed(build, encoder, slots, workers=workers)
+        else:
+            sequential(build, encoder, slots)
     return run
 
 
-def measure(planned: Build, store: Path, overlapped: bool, pool: Executor | None) -> tuple[Run, str]:
+def measure(
+    planned: Build, store: Path, overlapped: bool, pool: Executor | None, workers: int
+) -> tuple[Run, str]:
     """Encode all slots into a new copy of the planned store; what it took, and the digest of it."""
     shutil.rmtree(store, ignore_errors=True)
     shutil.copytree(planned.store, store)
@@ -98,7 +103,7 @@ def measure(planned: Build, store: Path, overlapped: bool, pool: Executor | None
     else:
         run = Run()
         tasks = [slots[i : i + SLOTS_PER_TASK] for i in range(0, len(slots), SLOTS_PER_TASK)]
-        for part in [pool.submit(work, build, task, overlapped) for task in tasks]:
+        for part in [pool.submit(work, build, task, overlapped, workers) for task in tasks]:
             done = part.result()
             run.device_seconds += done.device_seconds
             for stage, spans in done.spans.items():

@@ -46,7 +46,7 @@ def main(arguments: argparse.Namespace) -> None:
         runs: dict[bool, list[Run]] = {False: [], True: []}
         for round_number in range(arguments.rounds + 1):
             for overlapped in runs:
-                run, made = measure(planned, store, overlapped, pool)
+                run, made = measure(planned, store, overlapped, pool, workers)
                 digests.add(made)
                 if round_number:
                     runs[overlapped].append(run)
@@ -84,7 +84,7 @@ def print_ratios(runs: "dict[bool, list[Run]]", workers: int, device: str) -> No
     from featurize.threads import most_decoders
 
     cores = len(os.sched_getaffinity(0))
-    at_once = {"decode": min(cores, workers * most_decoders(torch.device(device)))}
+    at_once = {"decode": min(cores, workers * most_decoders(torch.device(device), workers))}
     slowest = {
         stage: median(run.busy_seconds(stage) for run in runs[False]) / at_once.get(stage, workers)
         for stage in runs[False][0].spans

@@ -9,6 +9,8 @@ busy        batches while the main thread runs Python between two of them for as
             read: 1 is full overlap, 0.5 none
 cold        windows whose files the page cache was asked to drop, against the faster of two ways to read
             other files of the store from end to end
+readers     cold again, by how many threads read at once; `later`: scales, states and actions have stayed in
+            the page cache, as they do from the second epoch on
 lengths     cold again, by frames a window
 dequantise  from buffers to float32 clips on the CPU, against a copy of the codes
             then what part of an update of `vjepa2-ac` reading is at several rates (arithmetic)
@@ -21,7 +23,7 @@ import mmap
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain, cycle, islice
@@ -52,13 +54,12 @@ BATCH_CLIPS = 16
 CLIP_FRAMES = 16
 WARM_BYTES = 2**30
 COLD_BYTES = 3 * 2**28
+READ_ARRAYS = ("latents", "token_scale", "states", "actions")
 READERS: dict[str, OpenRing] = {
     "1 thread": partial(reading_threads, num_readers=1),
     "2 threads": partial(reading_threads, num_readers=2),
-    "8 threads": partial(reading_threads, num_readers=8),
     "1 process": partial(reading_processes, num_readers=1),
     "2 processes": partial(reading_processes, num_readers=2),
-    "8 processes": partial(reading_processes, num_readers=8),
 }
 Batches = list[NDArray[np.int64]]
 Rounds = dict[str, list[float]]
@@ -73,7 +74,8 @@ def main(arguments: argparse.Namespace) -> None:
         )
         write_synthetic_store(asked)
     store = Store.open(arguments.store)
-    sections = {"warm": warm, "busy": busy, "cold": cold, "lengths": lengths, "dequantise": dequantise}
+    sections = {"warm": warm, "busy": busy, "cold": cold, "readers": readers, "lengths": lengths,
+                "dequantise": dequantise}  # fmt: skip
     for name in [arguments.only] if arguments.only else sections:
         print(f"\n{name}")
         sections[name](store)
@@ -130,6 +132,20 @@ def cold(store: Store) -> None:
         max(pair) for pair in zip(found["sequential, buffered"], found["sequential, direct"], strict=True)
     ]
     print_ratios({"sequential, the faster": fastest, **found}, "sequential, the faster")
+
+
+def readers(store: Store) -> None:
+    """Of eight threads."""
+    found = Rounds()
+    for number in range(ROUNDS):
+        _, batches = halves(store, CLIP_FRAMES, number)
+        for num_readers in (8, 2, 4, 16, 32, 64)[:: -1 if number % 2 else 1]:
+            for arrays, when in ((READ_ARRAYS, "first"), (("latents",), "later")):
+                ring = partial(reading_threads, num_readers=num_readers)
+                found_rate = cold_rate(store, batches, direct=True, ring=ring, arrays=arrays)
+                add(found, f"{num_readers} threads, {when}", found_rate)
+    for when in ("first", "later"):
+        print_ratios({name: r for name, r in found.items() if name.endswith(when)}, f"8 threads, {when}")
 
 
 def lengths(store: Store) -> None:
@@ -228,10 +244,20 @@ def rate(
     return bytes_of(store, batches, num_frames) / (time.perf_counter() - started)
 
 
-def cold_rate(store: Store, batches: Batches, *, num_frames: int = CLIP_FRAMES, direct: bool) -> float:
-    forget([path for batch in batches for first in batch for path in files_of(store, first, num_frames)])
+def cold_rate(
+    store: Store,
+    batches: Batches,
+    *,
+    num_frames: int = CLIP_FRAMES,
+    direct: bool,
+    ring: OpenRing = reading_threads,
+    arrays: Sequence[str] = READ_ARRAYS,
+) -> float:
+    """Bytes a second after the page cache was asked to drop the files of these arrays."""
+    firsts = [first for batch in batches for first in batch.tolist()]
+    forget([path for first in firsts for path in files_of(store, first, num_frames, arrays)])
     direct_io.CACHED_SHARE = 0.0 if direct else float("inf")
-    with opened(store, iter(batches), reading_threads, num_frames) as stream:
+    with opened(store, iter(batches), ring, num_frames) as stream:
         found = rate(store, stream, batches)
     direct_io.CACHED_SHARE = 0.5
     return found
@@ -259,9 +285,11 @@ def forget(paths: list[Path]) -> None:
         os.close(descriptor)
 
 
-def files_of(store: Store, first: int, num_frames: int) -> Iterator[Path]:
+def files_of(
+    store: Store, first: int, num_frames: int, arrays: Sequence[str] = READ_ARRAYS
+) -> Iterator[Path]:
     for slot in range(first // 128, (first + num_frames - 1) // 128 + 1):
-        for name in ("latents", "token_scale", "states", "actions"):
+        for name in arrays:
             yield store.path / slot_path(store.specs[name], slot)
 
 
@@ -326,5 +354,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--gib", type=float, default=2.0, help="size of the store if it has to be written")
-    parser.add_argument("--only", choices=["warm", "busy", "cold", "lengths", "dequantise"])
+    parser.add_argument("--only", choices=["warm", "busy", "cold", "readers", "lengths", "dequantise"])
     main(parser.parse_args())

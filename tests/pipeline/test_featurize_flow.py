@@ -74,10 +74,10 @@ def test_two_worker_processes_build_the_same_store_as_one_process_without_prefec
 def test_a_failing_batch_fails_the_flow_by_its_slots_and_a_rerun_does_only_these(
     prepared_build, library_digest, monkeypatch
 ):
-    def run_out_of_memory(build, encoder, slots):
+    def run_out_of_memory(build, encoder, slots, *, workers):
         if 9 in slots:
             raise MemoryError("no memory left")
-        return encode_unclaimed(build, encoder, slots)
+        return encode_unclaimed(build, encoder, slots, workers=workers)
 
     with monkeypatch.context() as patched:
         patched.setattr(flows, "encode_unclaimed", run_out_of_memory)
@@ -101,11 +101,11 @@ def in_threads(flow):
 def test_a_batch_that_fails_once_is_retried(prepared_build, monkeypatch):
     calls = []
 
-    def fail_once(build, encoder, slots):
+    def fail_once(build, encoder, slots, *, workers):
         calls.append(slots)
         if len(calls) == 1:
             raise OSError("the disk was away for a moment")
-        return encode_unclaimed(build, encoder, slots)
+        return encode_unclaimed(build, encoder, slots, workers=workers)
 
     monkeypatch.setattr(flows, "encode_unclaimed", fail_once)
     monkeypatch.setattr(flows, "encode_batch", flows.encode_batch.with_options(retry_delay_seconds=0))

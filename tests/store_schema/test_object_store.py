@@ -1,10 +1,7 @@
 """A store behind an S3-compatible server on loopback is read like one on disk, and its damage is found."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import Request, urlopen
 
-import boto3
 import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
@@ -18,38 +15,17 @@ from store_schema.object_store import ObjectStoreError, s3_store, stand_in
 from store_schema.reader import ClipReader
 from store_schema.store import Store
 
-BUCKET, URL = "stores", "s3://stores/robots/tiny.zarr"
-PREFIX = "robots/tiny.zarr"
+from ..s3_server import BUCKET, client, s3_server, upload
 
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedMotoServer]:
-    """An empty bucket, and the environment that leads to it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    named = {"ENDPOINT_URL": f"http://{host}:{port}", "REGION": "us-east-1", "ACCESS_KEY_ID": "a",
-             "SECRET_ACCESS_KEY": "b", "EC2_METADATA_DISABLED": "true"}  # fmt: skip
-    for name, value in named.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    # Servers of one process share what they hold.
-    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
-    client().create_bucket(Bucket=BUCKET)
-    yield server
-    server.stop()
+URL, PREFIX = "s3://stores/robots/tiny.zarr", "robots/tiny.zarr"
+server = pytest.fixture(s3_server)
 
 
 @pytest.fixture
 def uploaded(server: ThreadedMotoServer, shared_store: Path) -> Path:
     """The store that lies there, each kind in turn."""
-    for file in shared_store.rglob("*"):
-        if file.is_file():
-            client().upload_file(str(file), BUCKET, f"{PREFIX}/{file.relative_to(shared_store).as_posix()}")
+    upload(shared_store, BUCKET, PREFIX)
     return shared_store
-
-
-def client():
-    return boto3.client("s3")
 
 
 def read(store: Store, first_frame: int, num_frames: int) -> dict[str, np.ndarray]:

@@ -7,14 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store_schema import file_maps
 from store_schema.array_readers import TensorstoreReader
 from store_schema.buffers import ClipBuffers
 from store_schema.errors import MissingFramesError
+from store_schema.file_maps import LEAST_BYTES
 from store_schema.format import SLOT_FRAMES
 from store_schema.layout import open_group
 from store_schema.reader import ClipReader
 from store_schema.store import Store
 from store_schema.tables import Trajectory
+
+
+@pytest.fixture(params=[0, LEAST_BYTES], ids=["out of maps", "from files"], autouse=True)
+def least_mapped_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores here are so small that all would come from files."""
+    monkeypatch.setattr(file_maps, "LEAST_BYTES", request.param)
 
 
 def read_clip(reader: ClipReader, first_frame: int, num_frames: int) -> ClipBuffers:

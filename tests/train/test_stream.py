@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -176,8 +177,47 @@ def test_a_reading_process_that_was_killed_stops_the_stream(tiny_store):
         next(stream)
         for child in _children():
             child.kill()
-        with pytest.raises(StoreReadError, match="A process that reads the store has ended: it was killed"):
+        with pytest.raises(StoreReadError, match="A process that reads the store has ended by SIGKILL: "):
             list(islice(stream, RING_SIZE + 1))
+
+
+CUTS_WHAT_IS_MAPPED = """
+import store_schema.file_maps as maps
+maps.LEAST_BYTES = 1
+maps._Map.is_in_memory = lambda *range_: True
+maps._identity = lambda status: (0, 0, 0)
+"""
+
+
+def test_a_disk_that_fails_under_a_map_stops_the_stream_with_the_slot_named(
+    make_store, tmp_path, monkeypatch
+):
+    """As a file that is cut between the look at its pages and their copy: the look is left out."""
+    path = make_store(tmp_path / "failing.zarr", trajectories=[(16, "train"), (16, "train")])
+    (tmp_path / "sitecustomize.py").write_text(CUTS_WHAT_IS_MAPPED)
+    monkeypatch.syspath_prepend(tmp_path)
+    store = Store.open(path)
+    whole, cut = np.array([0, 0]), np.array([0, 128])
+    supply = StoreClips(store=store, device=CPU, open_ring=partial(reading_processes, num_readers=1))
+    batches = iter([np.array([128]), *[whole] * RING_SIZE, cut])
+    with supply.stream(batches, clip_frames=CLIP_FRAMES, max_clips=2) as stream:
+        next(stream)
+        os.truncate(path / slot_path(store.specs["latents"], 1), 0)
+        with pytest.raises(StoreReadError, match=r"clip at frame 0 of slot 1, by SIGBUS: the disk failed"):
+            list(stream)
+
+
+def test_a_reading_process_with_several_readers_answers_in_order(tiny_store, monkeypatch):
+    monkeypatch.setattr(direct_io, "memory_bytes", lambda: 0)
+    monkeypatch.setattr(direct_io, "can_read_directly", lambda _: True)
+    store = Store.open(tiny_store)
+    source = source_of(store, open_ring=partial(reading_processes, num_readers=1), micro_batch_clips=4)
+    with source.stream(0) as stream:
+        assert len(_children()) == 1
+        found = torch.cat([clips.states_BTA for clips in islice(stream, 3 * RING_SIZE)])
+    drawn = np.concatenate([source.sampler.draw(step) for step in range(3 * RING_SIZE)])
+    expected = [read_by_zarr(store, first_frame)["states"] for first_frame in drawn.tolist()]
+    assert torch.equal(found, torch.stack(expected))
 
 
 def test_reading_processes_do_not_outlive_a_training_process_that_is_killed(tiny_store):

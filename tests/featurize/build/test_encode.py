@@ -78,7 +78,7 @@ def test_slots_in_reversed_order_one_by_one_give_the_same_store(make_prepared, e
 
 def test_many_decoders_and_writers_at_once_give_the_same_store(make_prepared, encoder, finished, monkeypatch):
     """As beside a GPU."""
-    monkeypatch.setattr(module, "most_decoders", lambda device: 4)
+    monkeypatch.setattr(module, "most_decoders", lambda device, workers: 4)
     monkeypatch.setattr(module, "most_writers", lambda device: 4)
     assert sealed_digest(encoded(make_prepared(), encoder)) == digest(finished.store)
 
