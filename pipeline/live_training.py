@@ -1,0 +1,128 @@
+"""What the page of a flow run shows while a run trains: how far it is, its losses, and every validation.
+
+A thread of its own writes to the server, so that updates never wait for it. Where the server is gone nothing
+more is shown: a picture of the training is not worth the training.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from prefect import get_run_logger
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+
+from pipeline.artifact_tables import Row, validation_row
+from train.loop import Progress
+from train.run_folder import RunFolder
+
+PERIOD_SECONDS: Final = 2.0
+LOG_PERIOD_SECONDS: Final = 30.0
+
+
+@contextmanager
+def live_training(folder: RunFolder) -> Iterator[Callable[[Progress], None]]:
+    """To be told after every update; what it says last is shown every two seconds, and at the end."""
+    shown = _Shown(folder, get_run_logger())
+    finished = threading.Event()
+
+    def show() -> None:
+        try:
+            while not finished.wait(PERIOD_SECONDS):
+                shown.update()
+            shown.update()
+        except httpx.HTTPError as error:
+            shown.logger.warning("Progress is no longer shown in the Prefect UI: %s", error)
+
+    # Artifacts are written through the flow run's own context.
+    thread = threading.Thread(target=copy_context().run, args=(show,), daemon=True)
+    thread.start()
+    try:
+        yield shown.note
+    finally:
+        finished.set()
+        thread.join()
+
+
+class _Shown:
+    """A progress artifact, a table of validations and lines of the log. Only `note` is called by the loop."""
+
+    def __init__(self, folder: RunFolder, logger: "logging.Logger | logging.LoggerAdapter[Any]") -> None:
+        self.folder = folder
+        self.logger = logger
+        self.latest: Progress | None = None
+        self.progress_id: UUID | None = None
+        self.table_id: UUID | None = None
+        self.rows: list[Row] = []
+        self.bytes_read = 0
+        self.logged = -LOG_PERIOD_SECONDS
+
+    def note(self, progress: Progress) -> None:
+        """Remember how far the training is."""
+        self.latest = progress
+
+    def update(self) -> None:
+        """Show what was noted last, and what was validated since. Raises httpx.HTTPError."""
+        if self.latest is None:
+            return
+        self._show_progress(self.latest)
+        self._show_validations()
+
+    def _show_progress(self, progress: Progress) -> None:
+        percent, said = 100.0 * progress.step / progress.total_steps, _sentence(progress)
+        if self.progress_id is None:
+            self.progress_id = _id(create_progress_artifact(percent, key="fit-progress", description=said))
+        else:
+            update_progress_artifact(self.progress_id, percent, description=said)
+        is_last = progress.step == progress.total_steps
+        if is_last or time.monotonic() - self.logged >= LOG_PERIOD_SECONDS:
+            self.logged = time.monotonic()
+            self.logger.info(said)
+
+    def _show_validations(self) -> None:
+        new = self._new_rows()
+        if not new:
+            return
+        self.rows += new
+        if self.table_id is None:
+            said = "L1 on held-out starts (its ratio to copying the last frame)"
+            self.table_id = _id(create_table_artifact(self.rows, key="validations", description=said))
+        else:
+            _update_table(self.table_id, self.rows)
+        self.logger.info("Validated: %s", ", ".join(f"{name} {cell}" for name, cell in new[-1].items()))
+
+    def _new_rows(self) -> list[Row]:
+        """Of the validations logged since the last call; at first also of those before the run was resumed."""
+        with self.folder.metrics.open("rb") as file:
+            file.seek(self.bytes_read)
+            complete, newline, _ = file.read().rpartition(b"\n")
+        self.bytes_read += len(complete) + len(newline)
+        lines = (json.loads(line) for line in complete.splitlines() if b'"validation"' in line)
+        return [validation_row(line) for line in lines]
+
+
+def _update_table(artifact_id: UUID, rows: list[Row]) -> None:
+    with get_client(sync_client=True) as client:
+        client.update_artifact(artifact_id, ArtifactUpdate(data=json.dumps(rows)))
+
+
+def _id(created: object) -> UUID:
+    assert isinstance(created, UUID), "outside an event loop prefect answers at once"
+    return created
+
+
+def _sentence(progress: Progress) -> str:
+    losses = ", ".join(f"{name} {value:.4f}" for name, value in progress.losses.items())
+    return (
+        f"Update {progress.step:,} of {progress.total_steps:,} ({progress.phase}): {losses}, "
+        f"learning rate {progress.learning_rate:.3g}, {progress.clips_per_second:.0f} clips/s, "
+        f"{progress.data_wait_share:.1%} of the time waiting for data"
+    )

@@ -1,0 +1,113 @@
+"""Stage two as Prefect flows: each step a flow of its own, and one that calls them in order.
+
+What is left to do is read from the run's folder: call any of these flows again, and it goes on from the last
+checkpoint, or finds everything there.
+"""
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
+
+# isort: split
+import httpx
+from prefect import State, flow, get_run_logger
+from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
+from prefect.runtime import flow_run
+from prefect.states import Cancelled
+
+from pipeline.artifact_tables import assessment_rows, horizon_rows
+from pipeline.live_training import live_training
+from pipeline.report.write import ReportFiles
+from pipeline.steps.evaluate import evaluate
+from pipeline.steps.fit import fit
+from pipeline.steps.report import pictures, report
+from pipeline.steps.requests import EvaluateRequest, FitRequest, ReportRequest
+from train.run_folder import RunFolder
+from train.trainer import TrainResult
+
+
+@flow(name="fit", flow_run_name="fit {request.run.name}")
+def fit_flow(request: FitRequest) -> TrainResult | State[TrainResult]:
+    """Train to the last step, or go on with a run; the page shows how far it is.
+
+    Stopped by a signal, the run is saved and the flow run cancelled.
+    """
+    with live_training(RunFolder(request.run)) as on_progress:
+        result = fit(request, on_progress)
+    get_run_logger().info(result.outcome)
+    if result.evaluation is None:
+        return Cancelled(message=result.outcome, data=result)
+    _show_horizons({str(request.run): result.evaluation})
+    return result
+
+
+def _evaluate_name() -> str:
+    return f"evaluate {' '.join(Path(run).name for run in flow_run.parameters['request'].runs)}"
+
+
+@flow(name="evaluate", flow_run_name=_evaluate_name)
+def evaluate_flow(request: EvaluateRequest) -> dict[str, dict[str, Any]]:
+    """Measure runs in every way on the held-out episodes, side by side; writes their evaluation.json."""
+    logger = get_run_logger()
+    measured = evaluate(request, on_run=lambda run: logger.info("Evaluating %s", run))
+    _show_horizons(measured)
+    with _not_worth_the_step("assessment"):
+        said = "On held-out episodes: mean [95 % interval over trajectories]"
+        create_table_artifact(assessment_rows(measured), key="assessment", description=said)
+    return measured
+
+
+@flow(name="report", flow_run_name="report {request.run.name}")
+def report_flow(request: ReportRequest) -> ReportFiles:
+    """Draw a run: report.html and its pictures, in its folder and on the page of the flow run."""
+    files = report(request)
+    for name, path in pictures(files).items():
+        _show_picture(request.run.name, name, path)
+    with _not_worth_the_step("places"):
+        places = f"- report: `{files.html.absolute()}`\n- pictures: `{files.picture.parent.absolute()}`"
+        create_markdown_artifact(places, key="report", description="Where the report lies")
+    get_run_logger().info("Drawn: %s", files.html.absolute())
+    return files
+
+
+@flow(name="train", flow_run_name="train {request.run.name}")
+def train_flow(request: FitRequest) -> ReportFiles | State[Any]:
+    """Fit, evaluate and report; what an earlier call has finished is not done again, but for the drawing."""
+    fitted: State[Any] = fit_flow(request, return_state=True)
+    if fitted.is_cancelled():
+        return fitted
+    result: TrainResult = fitted.result()
+    assert result.evaluation is not None, "a run that is not cancelled is evaluated"
+    if "assessment" in result.evaluation:
+        get_run_logger().info("Measured already; the flow `evaluate` alone measures again")
+    else:
+        evaluate_flow(EvaluateRequest(runs=(request.run,), store=request.store, device=request.device))
+    return report_flow(ReportRequest(run=request.run, store=request.store, device=request.device))
+
+
+def _show_horizons(measured: dict[str, dict[str, Any]]) -> None:
+    for run, evaluation in measured.items():
+        on = evaluation["measured_on"]
+        said = f"{run}: L1 on {on['num_starts']} starts of {on['num_trajectories']} held-out trajectories"
+        with _not_worth_the_step("table of errors"):
+            create_table_artifact(horizon_rows(evaluation), key="l1-by-horizon", description=said)
+
+
+def _show_picture(run: str, name: str, path: Path) -> None:
+    address = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+    key = f"picture-{Path(name).stem.lower().replace('_', '-')}"
+    with _not_worth_the_step(name):
+        create_image_artifact(address, key=key, description=f"{name} of {run}")
+
+
+@contextmanager
+def _not_worth_the_step(what: str) -> Iterator[None]:
+    """What cannot be shown is said in the log: the files lie where they lie, and the step is done."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("The %s is not shown in the Prefect UI: %s", what, error)
