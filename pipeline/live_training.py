@@ -100,7 +100,7 @@ class _Shown:
         self.logger.info("Validated: %s", ", ".join(f"{name} {cell}" for name, cell in new[-1].items()))
 
     def _new_rows(self) -> list[Row]:
-        """Of the validations logged since the last call; at first also of those before the run was resumed."""
+        """Of the validations logged since the last call, and at first of those before a run was resumed."""
         with self.folder.metrics.open("rb") as file:
             file.seek(self.bytes_read)
             complete, newline, _ = file.read().rpartition(b"\n")
