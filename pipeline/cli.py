@@ -10,6 +10,7 @@ from pipeline.commands import (
     featurizing,
     merging,
     planning,
+    serving,
     stores,
     training,
     verifying,
@@ -24,7 +25,8 @@ app = typer.Typer(
     help="Encode robot video once through a frozen encoder; train world models from the store.",
 )
 _COMMANDS = (
-    data, estimating, benching, featurizing, stores, verifying, merging, training, evaluating, planning
+    data, estimating, benching, featurizing, stores, verifying, merging, training, evaluating, planning,
+    serving,
 )  # fmt: skip
 for commands in _COMMANDS:
     commands.register(app)

@@ -5,7 +5,7 @@ and call it again; it does only what is missing. In Prefect's database a killed 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,6 @@ import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its im
 # isort: split
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
 from prefect.task_runners import TaskRunner
@@ -33,7 +32,7 @@ from featurize.repair import RepairReport, repair
 from pipeline.batches import slots_per_task, wait_for_batches, worth_retrying
 from pipeline.errors import SlotsFailedError
 from pipeline.progress import reported_progress
-from pipeline.workers import Workers, count_workers, on_this_worker
+from pipeline.workers import LOCAL_WORKERS, Workers, count_workers, on_this_worker
 from store_schema.ledger import settled_slots
 
 POLL_SECONDS: Final = 0.5
@@ -89,23 +88,23 @@ def encode_batch(build: Build, slots: Sequence[int]) -> int:
     return encode_unclaimed(build, encoder_of(build), slots)
 
 
-@flow(name="encode", flow_run_name="encode {build.store.name}", task_runner=Workers().task_runner())
+@flow(name="encode", flow_run_name="encode {build.store.name}")
 @holding_store
-def encode_flow(build: Build, slots: Sequence[int] | None = None) -> int:
+def encode_flow(build: Build, slots: Sequence[int] | None = None, workers: Workers = LOCAL_WORKERS) -> int:
     """Encode `slots`, or all, over the workers, but for those in the ledger. Returns how many it encoded.
 
     Slots that another process has claimed by `join` are waited for, and encoded here if it dies.
     """
-    return sum(_encode_round(build, free) for free in iter(lambda: await_free_slots(build, slots), []))
+    return _encode_rounds(build, workers, lambda: await_free_slots(build, slots))
 
 
-@flow(name="join", flow_run_name="join {build.store.name}", task_runner=Workers().task_runner())
-def join_flow(build: Build) -> int:
+@flow(name="join", flow_run_name="join {build.store.name}")
+def join_flow(build: Build, workers: Workers = LOCAL_WORKERS) -> int:
     """Encode slots of a store that another process builds, the last ones first. Returns how many it encoded.
 
     Ends when no slot is free; the other process finalises the store.
     """
-    return sum(_encode_round(build, free) for free in iter(lambda: free_slots(build)[::-1], []))
+    return _encode_rounds(build, workers, lambda: free_slots(build)[::-1])
 
 
 @flow(name="finalise", flow_run_name="finalise {build.store.name}")
@@ -137,30 +136,33 @@ def featurize_flow(build: Build, workers: Workers) -> FinaliseReport:
     plan_flow(build)
     calibrate_flow(build)
     if pending_slots(build):  # or workers would be started for nothing
-        encode_flow.with_options(task_runner=workers.task_runner())(build)
+        encode_flow(build, workers=workers)
     return finalise_flow(build)
 
 
-def _encode_round(build: Build, free: Sequence[int]) -> int:
+def _encode_rounds(build: Build, workers: Workers, free: Callable[[], list[int]]) -> int:
+    """Hand out what is free until nothing is; returns how many slots were encoded."""
+    with workers.task_runner() as runner:
+        return sum(_encode_round(build, runner, slots) for slots in iter(free, []))
+
+
+def _encode_round(build: Build, runner: TaskRunner[PrefectFuture[Any]], free: Sequence[int]) -> int:
     """Hand slots to the workers, once each; returns how many they encoded."""
     get_run_logger().info("%d slots to encode", len(free))
-    size = slots_per_task(len(free), count_workers(_task_runner()), build.device or default_device())
+    size = slots_per_task(len(free), count_workers(runner), build.device or default_device())
     batches = [list(free[i : i + size]) for i in range(0, len(free), size)]
-    futures = encode_batch.map(unmapped(build), batches)
+    # Any: prefect declares tasks that are not async, and runs them, but forgets them in this signature.
+    task: Any = encode_batch
+    futures = runner.map(task, {"build": unmapped(build), "slots": batches})
     with reported_progress("encode-progress", "encode", "slots") as progress:
         causes = _wait(futures, build.store, free, progress)
     _require_done(causes, build.store, free)
-    return sum(future.result() for future in futures if future.state.is_completed())
-
-
-def _task_runner() -> TaskRunner[PrefectFuture[Any]]:
-    running = FlowRunContext.get()
-    assert running is not None, "called from within a flow"
-    return running.task_runner
+    counts: list[Any] = [future.result() for future in futures if future.state.is_completed()]
+    return sum(counts)
 
 
 def _wait(
-    futures: Sequence[PrefectFuture[int]], store: Path, pending: Sequence[int], progress: Progress
+    futures: Sequence[PrefectFuture[Any]], store: Path, pending: Sequence[int], progress: Progress
 ) -> list[str]:
     """Wait for the tasks, while a thread counts slots where the truth is, in the ledger; why some failed."""
     finished = threading.Event()

@@ -151,14 +151,14 @@ def _temporary_server() -> Iterator[str]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     assert server.server_process is not None
     try:
-        with _guard(server.server_process.pid):
+        with guard(server.server_process.pid):
             yield server.api_url
     finally:
         server.stop()
 
 
 @contextmanager
-def _guard(pid: int) -> Iterator[None]:
+def guard(pid: int) -> Iterator[None]:
     """End process `pid` when we are killed: our end of a pipe then closes, and a small process sees it."""
     # In a session of its own: a Ctrl-C or the end of a process group must not reach it.
     guard = subprocess.Popen(
