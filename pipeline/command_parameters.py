@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterator
-from typing import Annotated, Any, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, WithJsonSchema
 from typer.models import ParameterInfo
 
 
@@ -35,9 +36,15 @@ def option_names(command: Callable[..., None]) -> list[str]:
 def _options(command: Callable[..., None]) -> Iterator[tuple[str, Any, Any]]:
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
-        (info,) = (item for item in hints[name].__metadata__ if isinstance(item, ParameterInfo))
-        yield name, Annotated[hints[name].__origin__, _field(info)], parameter.default
+        hint = hints[name]
+        (info,) = (item for item in hint.__metadata__ if isinstance(item, ParameterInfo))
+        field = Field(description=info.help, ge=info.min, le=info.max)
+        yield name, _without_null(hint.__origin__, field), parameter.default
 
 
-def _field(info: ParameterInfo) -> Any:
-    return Field(description=info.help, ge=info.min, le=info.max)
+def _without_null(type_: Any, field: Any) -> Any:
+    """Ask for a value or for nothing, where the UI would first ask which of two types it is to be."""
+    of_value = [part for part in get_args(type_) if part is not NoneType]
+    if len(of_value) != 1 or NoneType not in get_args(type_):
+        return Annotated[type_, field]
+    return Annotated[type_, field, WithJsonSchema(TypeAdapter(of_value[0]).json_schema())]

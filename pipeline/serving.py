@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final
 
 import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 
 # isort: split
-from prefect import serve
+from prefect import Flow, serve
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 
 from pipeline.deployments import DEPLOYED
@@ -47,12 +47,19 @@ def serve_steps(say: Callable[[str], None]) -> None:
 
 def deployments() -> list[RunnerDeployment]:
     """One for each step, of the same name."""
-    return [
-        cast(RunnerDeployment, flow.to_deployment(  # outside an event loop
-            flow.name, description=flow.description, entrypoint_type=EntrypointType.MODULE_PATH
-        ))
-        for flow in DEPLOYED
-    ]  # fmt: skip
+    return [_deployment(flow) for flow in DEPLOYED]
+
+
+def _deployment(flow: Flow[..., Any]) -> RunnerDeployment:
+    deployment = flow.to_deployment(
+        flow.name, description=flow.description, entrypoint_type=EntrypointType.MODULE_PATH
+    )
+    assert isinstance(deployment, RunnerDeployment), "outside an event loop prefect answers at once"
+    # The page would send this null for every field that is left empty, and the server refuse it.
+    for parameter in deployment._parameter_openapi_schema.properties.values():
+        if "default" in parameter and parameter["default"] is None:
+            del parameter["default"]
+    return deployment
 
 
 @contextmanager
