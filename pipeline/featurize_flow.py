@@ -14,7 +14,6 @@ import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its im
 
 # isort: split
 from prefect import flow, get_run_logger, task, unmapped
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
 from prefect.task_runners import TaskRunner
@@ -29,6 +28,7 @@ from featurize.index import IndexReport, Progress, index, indexed
 from featurize.plan import PlanReport, plan
 from featurize.recipe import Build
 from featurize.repair import RepairReport, repair
+from pipeline.artifacts import show_markdown, show_table
 from pipeline.batches import slots_per_task, wait_for_batches, worth_retrying
 from pipeline.errors import SlotsFailedError
 from pipeline.progress import reported_progress
@@ -48,11 +48,11 @@ def index_flow(build: Build, new_only: bool = False) -> IndexReport:
         try:
             report = index(build, progress, new_only=new_only)
         except TooManyRejectsError as error:
-            create_markdown_artifact(str(error), key="rejects", description="Why the build stopped")
+            show_markdown("rejects", str(error), "Why the build stopped")
             raise
     get_run_logger().info(str(report))
-    rows = [{"reason": reason, "episodes": count} for reason, count in report.rejects.items()]
-    create_table_artifact(rows, key="rejects", description=str(report))
+    rows = [{"reason": reason, "episodes": str(count)} for reason, count in report.rejects.items()]
+    show_table("rejects", rows, str(report))
     return report
 
 
@@ -111,7 +111,7 @@ def join_flow(build: Build, workers: Workers = LOCAL_WORKERS) -> int:
 def finalise_flow(build: Build) -> FinaliseReport:
     """Compute the statistics of the training split and seal the store."""
     report = finalise(build)
-    create_table_artifact([_result_row(build, report)], key="featurize-result", description="What was stored")
+    show_table("featurize-result", [_result_row(build, report)], "What was stored")
     return report
 
 
@@ -195,12 +195,12 @@ def _require_done(causes: Sequence[str], store: Path, pending: Sequence[int]) ->
     )
 
 
-def _result_row(build: Build, report: FinaliseReport) -> dict[str, object]:
+def _result_row(build: Build, report: FinaliseReport) -> dict[str, str]:
     return {
         "store": build.store.name,
-        "episodes": report.num_episodes,
-        "trajectories": report.num_trajectories,
-        "frames": report.num_frames,
-        "bytes a frame": report.frame_bytes,
-        "rejected": sum(report.rejects.values()),
+        "episodes": f"{report.num_episodes:,}",
+        "trajectories": f"{report.num_trajectories:,}",
+        "frames": f"{report.num_frames:,}",
+        "bytes a frame": f"{report.frame_bytes:,}",
+        "rejected": f"{sum(report.rejects.values()):,}",
     }

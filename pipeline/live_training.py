@@ -12,55 +12,53 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, Final
-from uuid import UUID
 
 import httpx
 from prefect import get_run_logger
-from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import ArtifactUpdate
 
 from pipeline.artifact_tables import Row, validation_row
+from pipeline.artifacts import Shown
 from train.loop import Progress
 from train.run_folder import RunFolder
 
 PERIOD_SECONDS: Final = 2.0
 LOG_PERIOD_SECONDS: Final = 30.0
+Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
 @contextmanager
 def live_training(folder: RunFolder) -> Iterator[Callable[[Progress], None]]:
     """To be told after every update; what it says last is shown every two seconds, and at the end."""
-    shown = _Shown(folder, get_run_logger())
+    page = _Page(folder, get_run_logger())
     finished = threading.Event()
 
     def show() -> None:
         try:
             while not finished.wait(PERIOD_SECONDS):
-                shown.update()
-            shown.update()
+                page.update()
+            page.update()
         except httpx.HTTPError as error:
-            shown.logger.warning("Progress is no longer shown in the Prefect UI: %s", error)
+            page.logger.warning("Progress is no longer shown in the Prefect UI: %s", error)
 
     # Artifacts are written through the flow run's own context.
     thread = threading.Thread(target=copy_context().run, args=(show,), daemon=True)
     thread.start()
     try:
-        yield shown.note
+        yield page.note
     finally:
         finished.set()
         thread.join()
 
 
-class _Shown:
+class _Page:
     """A progress artifact, a table of validations and lines of the log. Only `note` is called by the loop."""
 
-    def __init__(self, folder: RunFolder, logger: "logging.Logger | logging.LoggerAdapter[Any]") -> None:
+    def __init__(self, folder: RunFolder, logger: Logger) -> None:
         self.folder = folder
         self.logger = logger
         self.latest: Progress | None = None
-        self.progress_id: UUID | None = None
-        self.table_id: UUID | None = None
+        self.progress = Shown("progress", "fit-progress")
+        self.table = Shown("table", "validations")
         self.rows: list[Row] = []
         self.bytes_read = 0
         self.logged = -LOG_PERIOD_SECONDS
@@ -77,11 +75,8 @@ class _Shown:
         self._show_validations()
 
     def _show_progress(self, progress: Progress) -> None:
-        percent, said = 100.0 * progress.step / progress.total_steps, _sentence(progress)
-        if self.progress_id is None:
-            self.progress_id = _id(create_progress_artifact(percent, key="fit-progress", description=said))
-        else:
-            update_progress_artifact(self.progress_id, percent, description=said)
+        said = _sentence(progress)
+        self.progress.put(100.0 * progress.step / progress.total_steps, said)
         is_last = progress.step == progress.total_steps
         if is_last or time.monotonic() - self.logged >= LOG_PERIOD_SECONDS:
             self.logged = time.monotonic()
@@ -92,11 +87,8 @@ class _Shown:
         if not new:
             return
         self.rows += new
-        if self.table_id is None:
-            said = "L1 on held-out starts (its ratio to copying the last frame)"
-            self.table_id = _id(create_table_artifact(self.rows, key="validations", description=said))
-        else:
-            _update_table(self.table_id, self.rows)
+        said = "L1 on held-out starts (its ratio to copying the last frame)"
+        self.table.put(json.dumps(self.rows), said)
         self.logger.info("Validated: %s", ", ".join(f"{name} {cell}" for name, cell in new[-1].items()))
 
     def _new_rows(self) -> list[Row]:
@@ -107,16 +99,6 @@ class _Shown:
         self.bytes_read += len(complete) + len(newline)
         lines = (json.loads(line) for line in complete.splitlines() if b'"validation"' in line)
         return [validation_row(line) for line in lines]
-
-
-def _update_table(artifact_id: UUID, rows: list[Row]) -> None:
-    with get_client(sync_client=True) as client:
-        client.update_artifact(artifact_id, ArtifactUpdate(data=json.dumps(rows)))
-
-
-def _id(created: object) -> UUID:
-    assert isinstance(created, UUID), "outside an event loop prefect answers at once"
-    return created
 
 
 def _sentence(progress: Progress) -> str:

@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
-from uuid import UUID
 
 import httpx
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from pipeline.artifacts import Shown
 from pipeline.progress_bar import progress_bar
 
 ARTIFACT_PERIOD_SECONDS: Final = 2.0
@@ -23,9 +22,9 @@ class ArtifactProgress:
     """
 
     def __init__(self, key: str, description: str) -> None:
-        created = create_progress_artifact(progress=0.0, key=key, description=description)
-        assert isinstance(created, UUID), "outside an event loop prefect answers at once"
-        self.artifact_id = created
+        self.description = description
+        self.artifact = Shown("progress", key)
+        self.artifact.put(0.0, description)
         self.updated = time.monotonic()
         self.lost = False
 
@@ -36,7 +35,7 @@ class ArtifactProgress:
             return
         self.updated = time.monotonic()
         try:
-            update_progress_artifact(self.artifact_id, progress=100.0 * done / max(total, 1))
+            self.artifact.put(100.0 * done / max(total, 1), f"{self.description}: {done:,} of {total:,}")
         except httpx.HTTPError as error:
             self.lost = True
             logger.warning("Progress is no longer shown in the Prefect UI: %s", error)

@@ -4,22 +4,18 @@ What is left to do is read from the run's folder: call any of these flows again,
 checkpoint, or finds everything there.
 """
 
-import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 
 # isort: split
-import httpx
 from prefect import State, flow, get_run_logger
-from prefect.artifacts import create_image_artifact, create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from pipeline.artifact_tables import assessment_rows, horizon_rows
+from pipeline.artifacts import show_markdown, show_picture, show_table
 from pipeline.live_training import live_training
 from pipeline.report.write import ReportFiles
 from pipeline.steps.evaluate import evaluate
@@ -55,9 +51,8 @@ def evaluate_flow(request: EvaluateRequest) -> dict[str, dict[str, Any]]:
     logger = get_run_logger()
     measured = evaluate(request, on_run=lambda run: logger.info("Evaluating %s", run))
     _show_horizons(measured)
-    with _not_worth_the_step("assessment"):
-        said = "On held-out episodes: mean [95 % interval over trajectories]"
-        create_table_artifact(assessment_rows(measured), key="assessment", description=said)
+    said = "On held-out episodes: mean [95 % interval over trajectories]"
+    show_table("assessment", assessment_rows(measured), said)
     return measured
 
 
@@ -65,11 +60,10 @@ def evaluate_flow(request: EvaluateRequest) -> dict[str, dict[str, Any]]:
 def report_flow(request: ReportRequest) -> ReportFiles:
     """Draw a run: report.html and its pictures, in its folder and on the page of the flow run."""
     files = report(request)
-    for name, path in pictures(files).items():
-        _show_picture(request.run.name, name, path)
-    with _not_worth_the_step("places"):
-        places = f"- report: `{files.html.absolute()}`\n- pictures: `{files.picture.parent.absolute()}`"
-        create_markdown_artifact(places, key="report", description="Where the report lies")
+    for path in pictures(files).values():
+        show_picture(path, f"{path.name} of {request.run}")
+    folder = files.html.parent.absolute()
+    show_markdown("report", f"`{folder / files.html.name}`", f"The report of {request.run}, for a browser")
     get_run_logger().info("Drawn: %s", files.html.absolute())
     return files
 
@@ -93,21 +87,4 @@ def _show_horizons(measured: dict[str, dict[str, Any]]) -> None:
     for run, evaluation in measured.items():
         on = evaluation["measured_on"]
         said = f"{run}: L1 on {on['num_starts']} starts of {on['num_trajectories']} held-out trajectories"
-        with _not_worth_the_step("table of errors"):
-            create_table_artifact(horizon_rows(evaluation), key="l1-by-horizon", description=said)
-
-
-def _show_picture(run: str, name: str, path: Path) -> None:
-    address = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-    key = f"picture-{Path(name).stem.lower().replace('_', '-')}"
-    with _not_worth_the_step(name):
-        create_image_artifact(address, key=key, description=f"{name} of {run}")
-
-
-@contextmanager
-def _not_worth_the_step(what: str) -> Iterator[None]:
-    """What cannot be shown is said in the log: the files lie where they lie, and the step is done."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        get_run_logger().warning("The %s is not shown in the Prefect UI: %s", what, error)
+        show_table("l1-by-horizon", horizon_rows(evaluation), said)
