@@ -57,6 +57,7 @@ class _Page:
         self.folder = folder
         self.logger = logger
         self.latest: Progress | None = None
+        self.shown: Progress | None = None
         self.progress = Shown("progress", "fit-progress")
         self.table = Shown("table", "validations")
         self.rows: list[Row] = []
@@ -69,10 +70,12 @@ class _Page:
 
     def update(self) -> None:
         """Show what was noted last, and what was validated since. Raises httpx.HTTPError."""
-        if self.latest is None:
-            return
-        self._show_progress(self.latest)
-        self._show_validations()
+        latest = self.latest
+        if latest is not None and latest is not self.shown:
+            self.shown = latest
+            self._show_progress(latest)
+        if latest is not None:
+            self._show_validations()
 
     def _show_progress(self, progress: Progress) -> None:
         said = _sentence(progress)
