@@ -1,5 +1,6 @@
 """`permafrost serve`: every step behind the run button of a Prefect UI, and a server where none runs."""
 
+import asyncio
 import signal
 import socket
 import subprocess
@@ -13,11 +14,12 @@ from typing import Any, Final
 import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 
 # isort: split
-from prefect import Flow, serve
+from prefect import Flow
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 
 from pipeline.deployments import DEPLOYED
 from pipeline.errors import ServerNotReachableError
+from pipeline.patient_runner import PatientRunner, stopping_runs_first
 from pipeline.prefect_server import (
     START_TIMEOUT_SECONDS,
     find_server,
@@ -42,7 +44,11 @@ def serve_steps(say: Callable[[str], None]) -> None:
             f"Serving {', '.join(flow.name for flow in DEPLOYED)} to {_page(address)}. "
             f"Paths there are relative to {Path.cwd()}. Ctrl-C stops; what runs is saved first."
         )
-        serve(*deployments(), print_starting_message=False, query_seconds=POLL_SECONDS)
+        runner = PatientRunner(query_seconds=POLL_SECONDS, pause_on_shutdown=False)
+        for deployment in deployments():
+            runner.add_deployment(deployment)
+        with stopping_runs_first():
+            asyncio.run(runner.start())
 
 
 def deployments() -> list[RunnerDeployment]:
