@@ -40,13 +40,13 @@ def serve_steps(say: Callable[[str], None]) -> None:
     Paths in parameters are relative to the folder that this process runs in. Raises ServerNotReachableError.
     """
     with _server(say) as address, use_server(address):
+        runner = PatientRunner(query_seconds=POLL_SECONDS, pause_on_shutdown=False)
+        for deployment in deployments():
+            runner.add_deployment(deployment)
         say(
             f"Serving {', '.join(flow.name for flow in DEPLOYED)} to {_page(address)}. "
             f"Paths there are relative to {Path.cwd()}. Ctrl-C stops; what runs is saved first."
         )
-        runner = PatientRunner(query_seconds=POLL_SECONDS, pause_on_shutdown=False)
-        for deployment in deployments():
-            runner.add_deployment(deployment)
         with stopping_runs_first():
             asyncio.run(runner.start())
 

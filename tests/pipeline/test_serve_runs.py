@@ -1,4 +1,4 @@
-"""Runs that `permafrost serve` has started, as real processes: what becomes of them when others stop or die."""
+"""Runs that `permafrost serve` has started, as real processes, when it is stopped or its server dies."""
 
 import json
 import signal
@@ -61,9 +61,7 @@ def wait_until(condition):
 
 def test_the_server_refuses_parameters_by_name_and_what_is_stopped_is_saved_first(serving, fit):
     with pytest.raises(PrefectHTTPStatusError) as refused:
-        run_deployment(
-            "evaluate/evaluate", parameters={"run": "a", "samples": 1}, timeout=0, as_subflow=False
-        )
+        run_deployment("evaluate/evaluate", parameters={"run": "a", "samples": 1}, as_subflow=False)
     assert "samples" in refused.value.response.text
     run = fit(steps=100_000)
     serving.send_signal(signal.SIGTERM)
