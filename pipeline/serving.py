@@ -14,11 +14,12 @@ from typing import Any, Final
 import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its import
 
 # isort: split
+import httpx
 from prefect import Flow
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 
 from pipeline.deployments import DEPLOYED
-from pipeline.errors import ServerNotReachableError
+from pipeline.errors import ServerLostError, ServerNotReachableError
 from pipeline.patient_runner import PatientRunner, stopping_runs_first
 from pipeline.prefect_server import (
     START_TIMEOUT_SECONDS,
@@ -37,18 +38,30 @@ STOP_SECONDS: Final = 30
 def serve_steps(say: Callable[[str], None]) -> None:
     """Deploy every step and run what is started, each run in a process of its own, until stopped.
 
-    Paths in parameters are relative to the folder that this process runs in. Raises ServerNotReachableError.
+    Paths in parameters are relative to the folder that this process runs in. Raises ServerNotReachableError,
+    and ServerLostError where the server stops answering before all steps are deployed.
     """
     with _server(say) as address, use_server(address):
-        runner = PatientRunner(query_seconds=POLL_SECONDS, pause_on_shutdown=False)
-        for deployment in deployments():
-            runner.add_deployment(deployment)
+        runner = _runner(address)
         say(
             f"Serving {', '.join(flow.name for flow in DEPLOYED)} to {_page(address)}. "
             f"Paths there are relative to {Path.cwd()}. Ctrl-C stops; what runs is saved first."
         )
         with stopping_runs_first():
             asyncio.run(runner.start())
+
+
+def _runner(address: str) -> PatientRunner:
+    runner = PatientRunner(query_seconds=POLL_SECONDS, pause_on_shutdown=False)
+    try:
+        for deployment in deployments():
+            runner.add_deployment(deployment)
+    except httpx.HTTPError as error:
+        raise ServerLostError(
+            f"The Prefect server at {shown_address(address)} does not take the steps: "
+            f"{str(error).splitlines()[0]}. Start `permafrost serve` again when it answers."
+        ) from error
+    return runner
 
 
 def deployments() -> list[RunnerDeployment]:

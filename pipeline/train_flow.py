@@ -76,8 +76,9 @@ def train_flow(request: FitRequest) -> ReportFiles | State[Any]:
         return fitted
     result: TrainResult = fitted.result()
     assert result.evaluation is not None, "a run that is not cancelled is evaluated"
+    get_run_logger().info(result.outcome)
     if "assessment" in result.evaluation:
-        get_run_logger().info("Measured already; the flow `evaluate` alone measures again")
+        get_run_logger().info("Measured in every way already; the flow evaluate alone measures again")
     else:
         evaluate_flow(EvaluateRequest(runs=(request.run,), store=request.store, device=request.device))
     return report_flow(ReportRequest(run=request.run, store=request.store, device=request.device))

@@ -31,7 +31,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def serving(start_permafrost, server):
     """`permafrost serve`, ready for the run button."""
-    process = start_permafrost("serve", PREFECT_API_URL=server.api_url, PREFECT_CLIENT_MAX_RETRIES="0")
+    process = start_permafrost("serve", PREFECT_API_URL=server.api_url)
     assert "Serving featurize, index, " in process.stderr.readline()
     return process
 
