@@ -5,6 +5,7 @@ killed loses what it did since its last checkpoint.
 """
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -61,8 +62,17 @@ def stopping_runs_first() -> Iterator[None]:
 
 
 def _stop_runs() -> None:
-    runs = [child for child in psutil.Process().children() if ENGINE in child.cmdline()]
+    runs = [child.pid for child in psutil.Process().children() if _is_run(child)]
     for run in runs:
-        with suppress(psutil.NoSuchProcess):
-            run.terminate()
-    psutil.wait_procs(runs)
+        with suppress(ProcessLookupError):
+            os.kill(run, signal.SIGTERM)
+    for run in runs:
+        with suppress(ChildProcessError):
+            # Without reaping it, which is for the loop that has started it.
+            os.waitid(os.P_PID, run, os.WEXITED | os.WNOWAIT)
+
+
+def _is_run(child: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # or a zombie
+        return ENGINE in child.cmdline()
+    return False
