@@ -13,13 +13,11 @@ Row = dict[str, str]
 
 
 def horizon_rows(evaluation: Mapping[str, Any]) -> list[Row]:
-    """L1 by horizon of the predictor and its baselines, with its ratio to each."""
+    """L1 by horizon of the predictor, and of its baselines with its ratio to each."""
     ours = evaluation["l1"]
     rows = [_by_horizon("predictor", evaluation, [f"{error:.4f}" for error in ours])]
     for name, errors in evaluation["baselines"].items():
-        cells = [
-            f"{error:.4f}, predictor / it {own / error:.3f}" for own, error in zip(ours, errors, strict=True)
-        ]
+        cells = [f"{error:.4f} ({own / error:.3f})" for own, error in zip(ours, errors, strict=True)]
         rows.append(_by_horizon(name.replace("_", " "), evaluation, cells))
     return rows
 
@@ -39,9 +37,9 @@ def assessment_rows(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     )
     return [
         {
-            "of": section,
             "measure": name.strip(),
             **{run: dict(column.get(section, [])).get(name, "") for run, column in columns.items()},
+            "of": section,
         }
         for section, name in names
     ]

@@ -16,6 +16,7 @@ from prefect.states import Cancelled
 
 from pipeline.artifact_tables import assessment_rows, horizon_rows
 from pipeline.artifacts import show_markdown, show_picture, show_table
+from pipeline.errors import RunStoppedError
 from pipeline.live_training import live_training
 from pipeline.report.write import ReportFiles
 from pipeline.steps.evaluate import evaluate
@@ -27,7 +28,7 @@ from train.trainer import TrainResult
 
 
 @flow(name="fit", flow_run_name="fit {request.run.name}")
-def fit_flow(request: FitRequest) -> TrainResult | State[TrainResult]:
+def fit_flow(request: FitRequest) -> TrainResult | State[Any]:
     """Train to the last step, or go on with a run; the page shows how far it is.
 
     Stopped by a signal, the run is saved and the flow run cancelled.
@@ -36,7 +37,7 @@ def fit_flow(request: FitRequest) -> TrainResult | State[TrainResult]:
         result = fit(request, on_progress)
     get_run_logger().info(result.outcome)
     if result.evaluation is None:
-        return Cancelled(message=result.outcome, data=result)
+        return Cancelled(message=result.outcome, data=RunStoppedError(result))
     _show_horizons({str(request.run): result.evaluation})
     return result
 
@@ -87,5 +88,8 @@ def train_flow(request: FitRequest) -> ReportFiles | State[Any]:
 def _show_horizons(measured: dict[str, dict[str, Any]]) -> None:
     for run, evaluation in measured.items():
         on = evaluation["measured_on"]
-        said = f"{run}: L1 on {on['num_starts']} starts of {on['num_trajectories']} held-out trajectories"
+        said = (
+            f"{run}: L1 on {on['num_starts']} starts of {on['num_trajectories']} held-out trajectories, and "
+            "the predictor's as a ratio to each baseline"
+        )
         show_table("l1-by-horizon", horizon_rows(evaluation), said)

@@ -6,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pipeline.commands.output import say
-from pipeline.errors import ServerNotReachableError
+from pipeline.errors import RunStoppedError, ServerNotReachableError
 from pipeline.running_ui import may_have_server
 
 if TYPE_CHECKING:
@@ -38,15 +38,13 @@ def run_shown(flow: "Flow[[RequestT], Any]", plain: Callable[[RequestT], T], req
 
     Where the flow does not even begin, `plain` does the work.
     """
-    from prefect.exceptions import CancelledRun
-
     outcome: Future[T] = Future()
     shown = flow.with_options()
     shown.fn = _recording(flow.fn, outcome)
     problem: Exception | None = None
     try:
         shown(request)
-    except CancelledRun:
+    except RunStoppedError:
         pass
     except Exception as error:  # noqa: BLE001 - of the body, which is raised below, or of Prefect
         problem = error
@@ -82,8 +80,8 @@ def _recording(body: Callable[..., Any], outcome: "Future[T]") -> Callable[..., 
         except Exception as error:
             outcome.set_exception(error)
             raise
-        # A flow that is cancelled returns its state, and in it what it did.
-        outcome.set_result(cast(T, returned.data) if isinstance(returned, State) else returned)
+        # The state of a run that was stopped, and in it how far it has come.
+        outcome.set_result(cast(Any, returned).data.result if isinstance(returned, State) else returned)
         return returned
 
     return recorded

@@ -83,6 +83,7 @@ def test_a_signal_saves_the_run_and_cancels_its_flow_run(start_permafrost, comma
     last = read_metrics(run.metrics)[-1]["step"]
     said = f"Stopped after step {last} of 100000 and saved a checkpoint in {run.path}"
     assert said in err
+    assert "not shown in Prefect" not in err
     state = state_of("fit a-run")
     assert state.is_cancelled()
     assert state.message.startswith(said)

@@ -118,7 +118,7 @@ def test_the_progress_ends_at_the_last_update_with_its_losses(trained):
 def test_the_tables_say_what_the_files_of_the_run_say(trained):
     evaluation = json.loads(RunFolder(trained.request.run).evaluation.read_text())
     page = trained.pages["train"]
-    assert [row["1 ahead"].split(",")[0] for row in rows_of(page["l1-by-horizon"])] == [
+    assert [row["1 ahead"].split(" ")[0] for row in rows_of(page["l1-by-horizon"])] == [
         f"{errors[0]:.4f}" for errors in (evaluation["l1"], *evaluation["baselines"].values())
     ]
     validations = rows_of(page["validations"])
