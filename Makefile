@@ -18,7 +18,7 @@ RUN ?= runs/$(PRESET)
 OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo-data featurize train evaluate report status verify bench ui test lint types format
+.PHONY: help setup demo-data featurize train evaluate report status verify bench ui serve test lint types format
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: $(VENV)/installed ## What limits STORE on this machine: disk, memory, enc
 
 ui: $(VENV)/installed ## Start the Prefect UI on loopback; flows started elsewhere then show up there
 	PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 $(BIN)/prefect server start --host 127.0.0.1 --port 4200
+
+serve: $(VENV)/installed ## Let the Prefect UI start every step by its run button; starts the UI where none runs
+	$(PERMAFROST) serve
 
 test: $(VENV)/installed ## All tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

@@ -11,6 +11,7 @@ from pipeline.commands import (
     featurizing,
     merging,
     planning,
+    serving,
     stores,
     training,
     verifying,
@@ -27,6 +28,7 @@ app = typer.Typer(
 _COMMANDS = (
     data, estimating, benching, featurizing, stores, verifying, merging, training, evaluating, planning,
     closing_the_loop,
+    serving,
 )  # fmt: skip
 for commands in _COMMANDS:
     commands.register(app)

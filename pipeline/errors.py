@@ -1,6 +1,9 @@
 """What can stop a flow or a command, beyond the errors of the rooms below."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from train.trainer import TrainResult
 
 OUR_PACKAGES: Final = frozenset({"store_schema", "featurize", "train", "pipeline"})
 """Errors defined in these say what to do; their message alone is shown."""
@@ -28,3 +31,11 @@ class OptionError(PipelineError):
 
 class NothingStoredError(PipelineError):
     """Frames were to be drawn from a store, or a trajectory, that has no finished slot."""
+
+
+class RunStoppedError(PipelineError):
+    """A signal stopped a run, which is saved; what a flow run that is cancelled for it is left with."""
+
+    def __init__(self, result: "TrainResult") -> None:
+        super().__init__(result.outcome)
+        self.result = result

@@ -56,7 +56,7 @@ def latent_shape_of(encoder: str) -> LatentShape:
 
 
 def training_plan(encoder: str, preset: str | None, num_runs: int, compute: Compute) -> TrainingPlan:
-    """One training run of `preset`, or of the first that takes this encoder's latents: vjepa2-ac, else medium.
+    """One training run of `preset`, or of the first that takes this encoder's latents: vjepa2-ac or medium.
 
     Raises UnknownPresetError, PresetShapeError.
     """
@@ -114,7 +114,7 @@ def predict_here(workload: Workload, recipe: FeaturizeRecipe, asked: Calibration
 
 
 def fitting_preset(grid: LatentGrid) -> Preset:
-    """The first that takes latents of this shape: vjepa2-ac, else medium."""
+    """The first that takes latents of this shape: vjepa2-ac or medium."""
     return next(preset for preset in (PRESETS["vjepa2-ac"], PRESETS["medium"])
                 if preset.any_latent_shape or preset.latent_shape == grid)  # fmt: skip
 

@@ -5,7 +5,7 @@ and call it again; it does only what is missing. In Prefect's database a killed 
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,6 @@ import pipeline.prefect_server  # noqa: F401 - sets what prefect reads at its im
 
 # isort: split
 from prefect import flow, get_run_logger, task, unmapped
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
 from prefect.task_runners import TaskRunner
@@ -30,10 +28,11 @@ from featurize.index import IndexReport, Progress, index, indexed
 from featurize.plan import PlanReport, plan
 from featurize.recipe import Build
 from featurize.repair import RepairReport, repair
+from pipeline.artifacts import show_markdown, show_table
 from pipeline.batches import slots_per_task, wait_for_batches, worth_retrying
 from pipeline.errors import SlotsFailedError
 from pipeline.progress import reported_progress
-from pipeline.workers import Workers, count_workers, on_this_worker, workers_a_host
+from pipeline.workers import LOCAL_WORKERS, Workers, count_workers, on_this_worker, workers_a_host
 from store_schema.ledger import settled_slots
 
 POLL_SECONDS: Final = 0.5
@@ -49,11 +48,11 @@ def index_flow(build: Build, new_only: bool = False) -> IndexReport:
         try:
             report = index(build, progress, new_only=new_only)
         except TooManyRejectsError as error:
-            create_markdown_artifact(str(error), key="rejects", description="Why the build stopped")
+            show_markdown("rejects", str(error), "Why the build stopped")
             raise
     get_run_logger().info(str(report))
-    rows = [{"reason": reason, "episodes": count} for reason, count in report.rejects.items()]
-    create_table_artifact(rows, key="rejects", description=str(report))
+    rows = [{"reason": reason, "episodes": str(count)} for reason, count in report.rejects.items()]
+    show_table("rejects", rows, str(report))
     return report
 
 
@@ -92,30 +91,30 @@ def encode_batch(build: Build, slots: Sequence[int], workers: int = 1) -> int:
     return encode_unclaimed(build, encoder_of(build), slots, workers=workers)
 
 
-@flow(name="encode", flow_run_name="encode {build.store.name}", task_runner=Workers().task_runner())
+@flow(name="encode", flow_run_name="encode {build.store.name}")
 @holding_store
-def encode_flow(build: Build, slots: Sequence[int] | None = None) -> int:
+def encode_flow(build: Build, slots: Sequence[int] | None = None, workers: Workers = LOCAL_WORKERS) -> int:
     """Encode `slots`, or all, over the workers, but for those in the ledger. Returns how many it encoded.
 
     Slots that another process has claimed by `join` are waited for, and encoded here if it dies.
     """
-    return sum(_encode_round(build, free) for free in iter(lambda: await_free_slots(build, slots), []))
+    return _encode_rounds(build, workers, lambda: await_free_slots(build, slots))
 
 
-@flow(name="join", flow_run_name="join {build.store.name}", task_runner=Workers().task_runner())
-def join_flow(build: Build) -> int:
+@flow(name="join", flow_run_name="join {build.store.name}")
+def join_flow(build: Build, workers: Workers = LOCAL_WORKERS) -> int:
     """Encode slots of a store that another process builds, the last ones first. Returns how many it encoded.
 
     Ends when no slot is free; the other process finalises the store.
     """
-    return sum(_encode_round(build, free) for free in iter(lambda: free_slots(build)[::-1], []))
+    return _encode_rounds(build, workers, lambda: free_slots(build)[::-1])
 
 
 @flow(name="finalise", flow_run_name="finalise {build.store.name}")
 def finalise_flow(build: Build) -> FinaliseReport:
     """Compute the statistics of the training split and seal the store."""
     report = finalise(build)
-    create_table_artifact([_result_row(build, report)], key="featurize-result", description="What was stored")
+    show_table("featurize-result", [_result_row(build, report)], "What was stored")
     return report
 
 
@@ -140,30 +139,34 @@ def featurize_flow(build: Build, workers: Workers) -> FinaliseReport:
     plan_flow(build)
     calibrate_flow(build)
     if pending_slots(build):  # or workers would be started for nothing
-        encode_flow.with_options(task_runner=workers.task_runner())(build)
+        encode_flow(build, workers=workers)
     return finalise_flow(build)
 
 
-def _encode_round(build: Build, free: Sequence[int]) -> int:
+def _encode_rounds(build: Build, workers: Workers, free: Callable[[], list[int]]) -> int:
+    """Hand out what is free until nothing is; returns how many slots were encoded."""
+    with workers.task_runner() as runner:
+        return sum(_encode_round(build, runner, slots) for slots in iter(free, []))
+
+
+def _encode_round(build: Build, runner: TaskRunner[PrefectFuture[Any]], free: Sequence[int]) -> int:
     """Hand slots to the workers, once each; returns how many they encoded."""
     get_run_logger().info("%d slots to encode", len(free))
-    size = slots_per_task(len(free), count_workers(_task_runner()), build.device or default_device())
+    size = slots_per_task(len(free), count_workers(runner), build.device or default_device())
     batches = [list(free[i : i + size]) for i in range(0, len(free), size)]
-    futures = encode_batch.map(unmapped(build), batches, unmapped(workers_a_host(_task_runner())))
+    # Any: prefect declares tasks that are not async, and runs them, but forgets them in this signature.
+    task: Any = encode_batch
+    asked = {"build": unmapped(build), "slots": batches, "workers": unmapped(workers_a_host(runner))}
+    futures = runner.map(task, asked)
     with reported_progress("encode-progress", "encode", "slots") as progress:
         causes = _wait(futures, build.store, free, progress)
     _require_done(causes, build.store, free)
-    return sum(future.result() for future in futures if future.state.is_completed())
-
-
-def _task_runner() -> TaskRunner[PrefectFuture[Any]]:
-    running = FlowRunContext.get()
-    assert running is not None, "called from within a flow"
-    return running.task_runner
+    counts: list[Any] = [future.result() for future in futures if future.state.is_completed()]
+    return sum(counts)
 
 
 def _wait(
-    futures: Sequence[PrefectFuture[int]], store: Path, pending: Sequence[int], progress: Progress
+    futures: Sequence[PrefectFuture[Any]], store: Path, pending: Sequence[int], progress: Progress
 ) -> list[str]:
     """Wait for the tasks, while a thread counts slots where the truth is, in the ledger; why some failed."""
     finished = threading.Event()
@@ -196,12 +199,12 @@ def _require_done(causes: Sequence[str], store: Path, pending: Sequence[int]) ->
     )
 
 
-def _result_row(build: Build, report: FinaliseReport) -> dict[str, object]:
+def _result_row(build: Build, report: FinaliseReport) -> dict[str, str]:
     return {
         "store": build.store.name,
-        "episodes": report.num_episodes,
-        "trajectories": report.num_trajectories,
-        "frames": report.num_frames,
-        "bytes a frame": report.frame_bytes,
-        "rejected": sum(report.rejects.values()),
+        "episodes": f"{report.num_episodes:,}",
+        "trajectories": f"{report.num_trajectories:,}",
+        "frames": f"{report.num_frames:,}",
+        "bytes a frame": f"{report.frame_bytes:,}",
+        "rejected": f"{sum(report.rejects.values()):,}",
     }

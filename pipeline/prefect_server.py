@@ -24,9 +24,8 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from pipeline.errors import OUR_PACKAGES, ServerLostError, ServerNotReachableError
+from pipeline.running_ui import UI_HOST, UI_PORT, running_ui
 
-UI_HOST: Final = "127.0.0.1"
-UI_PORT: Final = 4200
 START_TIMEOUT_SECONDS: Final = 90
 ANSWER_TIMEOUT_SECONDS: Final = 10
 GUARD: Final = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 15)"
@@ -43,13 +42,18 @@ def prefect_server() -> Iterator[str]:
     Raises ServerNotReachableError where the configured server does not answer, and ServerLostError where the
     server stops answering before the body has ended.
     """
-    address = PREFECT_API_URL.value() or _running_ui()
+    try:
+        address = find_server()
+    except ServerNotReachableError as error:
+        raise ServerNotReachableError(
+            f"{error} Start that server (`make ui` starts one at http://{UI_HOST}:{UI_PORT}/api), or unset "
+            "PREFECT_API_URL to run with a temporary one. Nothing was built."
+        ) from error
     if address:
-        _require_answer(address)
-        with _use(address), _named_when_lost():
-            yield _shown(address)
+        with use_server(address), _named_when_lost():
+            yield shown_address(address)
         return
-    with _temporary_server() as address, _use(address):
+    with _temporary_server() as address, use_server(address):
         try:
             with _named_when_lost():
                 yield address
@@ -57,21 +61,30 @@ def prefect_server() -> Iterator[str]:
             APILogHandler().flush()
 
 
+def find_server() -> str | None:
+    """Address of the server that is configured, or of that of `make ui`; None where there is neither.
+
+    Raises ServerNotReachableError where one is configured and does not answer.
+    """
+    address: str | None = PREFECT_API_URL.value() or running_ui()
+    cause = None if address is None else _silence(address)
+    if address is None or cause is None:
+        return address
+    raise ServerNotReachableError(
+        f"No Prefect server answers at {shown_address(address)}, which PREFECT_API_URL or your Prefect "
+        f"profile names: {cause}."
+    )
+
+
 def server_lost() -> str | None:
     """What to say where the server of this run answers no more; None where it does."""
     address = str(PREFECT_API_URL.value())
     cause = _silence(address)
-    return None if cause is None else f"the Prefect server at {_shown(address)} stopped answering: {cause}"
-
-
-def _require_answer(address: str) -> None:
-    cause = _silence(address)
-    if cause is not None:
-        raise ServerNotReachableError(
-            f"No Prefect server answers at {_shown(address)}, which PREFECT_API_URL or your Prefect profile "
-            f"names: {cause}. Start that server (`make ui` starts one at http://{UI_HOST}:{UI_PORT}/api), or "
-            "unset PREFECT_API_URL to run with a temporary one. Nothing was built."
-        )
+    return (
+        None
+        if cause is None
+        else f"the Prefect server at {shown_address(address)} stopped answering: {cause}"
+    )
 
 
 @contextmanager
@@ -94,7 +107,9 @@ def _failed_call(error: Exception) -> str | None:
     if not isinstance(error, httpx.HTTPError):
         return None
     first_line = (str(error) or repr(error)).splitlines()[0]
-    return f"a call to the Prefect server at {_shown(str(PREFECT_API_URL.value()))} failed: {first_line}"
+    return (
+        f"a call to the Prefect server at {shown_address(str(PREFECT_API_URL.value()))} failed: {first_line}"
+    )
 
 
 def _named_error_behind(error: BaseException) -> BaseException | None:
@@ -114,8 +129,8 @@ def _silence(address: str) -> str | None:
     return None if cause is None else str(cause) or type(cause).__name__
 
 
-def _shown(address: str) -> str:
-    """Without the password that an address may hold."""
+def shown_address(address: str) -> str:
+    """The address without the password that it may hold."""
     return str(httpx.URL(address).copy_with(userinfo=b""))
 
 
@@ -136,14 +151,14 @@ def _temporary_server() -> Iterator[str]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     assert server.server_process is not None
     try:
-        with _guard(server.server_process.pid):
+        with guard(server.server_process.pid):
             yield server.api_url
     finally:
         server.stop()
 
 
 @contextmanager
-def _guard(pid: int) -> Iterator[None]:
+def guard(pid: int) -> Iterator[None]:
     """End process `pid` when we are killed: our end of a pipe then closes, and a small process sees it."""
     # In a session of its own: a Ctrl-C or the end of a process group must not reach it.
     guard = subprocess.Popen(
@@ -156,16 +171,8 @@ def _guard(pid: int) -> Iterator[None]:
         guard.communicate()
 
 
-def _running_ui() -> str | None:
-    address = f"http://{UI_HOST}:{UI_PORT}/api"
-    try:
-        return address if httpx.get(f"{address}/health", timeout=1).status_code == httpx.codes.OK else None
-    except httpx.HTTPError:
-        return None
-
-
 @contextmanager
-def _use(address: str) -> Iterator[None]:
+def use_server(address: str) -> Iterator[None]:
     """In this process's settings, and in the environment that its workers inherit."""
     before = os.environ.get("PREFECT_API_URL")
     os.environ["PREFECT_API_URL"] = address

@@ -1,54 +1,18 @@
-"""Progress with rate and remaining time: a bar in a terminal, an artifact in the Prefect UI."""
+"""Progress in the Prefect UI: an artifact beside the bar of the terminal."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
-from uuid import UUID
 
 import httpx
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+
+from pipeline.artifacts import Shown
+from pipeline.progress_bar import progress_bar
 
 ARTIFACT_PERIOD_SECONDS: Final = 2.0
 logger = logging.getLogger(__name__)
-
-
-class RateColumn(ProgressColumn):
-    """Items a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        """The mean rate of the last seconds."""
-        return Text("" if task.speed is None else f"{task.speed:.1f} {self.unit}/s")
-
-
-@contextmanager
-def progress_bar(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total) that draws a bar on stderr; silent where stderr is not a terminal."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn(),
-        RateColumn(unit), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(description, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class ArtifactProgress:
@@ -58,9 +22,9 @@ class ArtifactProgress:
     """
 
     def __init__(self, key: str, description: str) -> None:
-        created = create_progress_artifact(progress=0.0, key=key, description=description)
-        assert isinstance(created, UUID), "outside an event loop prefect answers at once"
-        self.artifact_id = created
+        self.description = description
+        self.artifact = Shown("progress", key)
+        self.artifact.put(0.0, description)
         self.updated = time.monotonic()
         self.lost = False
 
@@ -71,7 +35,7 @@ class ArtifactProgress:
             return
         self.updated = time.monotonic()
         try:
-            update_progress_artifact(self.artifact_id, progress=100.0 * done / max(total, 1))
+            self.artifact.put(100.0 * done / max(total, 1), f"{self.description}: {done:,} of {total:,}")
         except httpx.HTTPError as error:
             self.lost = True
             logger.warning("Progress is no longer shown in the Prefect UI: %s", error)

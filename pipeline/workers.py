@@ -43,6 +43,10 @@ class Workers(BaseModel):
         return cast(TaskRunner[PrefectFuture[Any]], runner)
 
 
+LOCAL_WORKERS: Final = Workers()
+"""As many as this machine takes."""
+
+
 def local_cluster(*, num_workers: int | None = None, **options: Any) -> LocalCluster:
     """Worker processes of one thread each: an encoder each, and bytes that do not depend on their number."""
     # They read source files in child processes, which daemons may not have. No `with`: a worker that died is

@@ -138,7 +138,8 @@ _VJEPA2_AC = Preset(
     training=TrainingDefaults(schedule=PUBLISHED_SCHEDULE, batch_clips=256),
 )
 
-PRESETS: Mapping[str, Preset] = MappingProxyType({entry.name: entry for entry in (_DEMO, _SMALL, _MEDIUM, _VJEPA2_AC)})
+_ALL = (_DEMO, _SMALL, _MEDIUM, _VJEPA2_AC)
+PRESETS: Mapping[str, Preset] = MappingProxyType({entry.name: entry for entry in _ALL})
 
 
 def find_preset(name: str) -> Preset:

@@ -82,7 +82,7 @@ def _check(*, seconds: float, synthetic: bool, synthetic_gib: float | None) -> N
 
 def _write_synthetic(path: Path, gib: float | None) -> None:
     from pipeline.bench.synthetic import SyntheticStore, write_synthetic_store
-    from pipeline.progress import progress_bar
+    from pipeline.progress_bar import progress_bar
     from store_schema.direct_io import memory_bytes
 
     size_bytes = round(LARGER_THAN_MEMORY * memory_bytes() if gib is None else gib * 2**30)

@@ -28,7 +28,7 @@ def demo_data(
     Example: `permafrost demo-data data/demo --episodes 8 --seed 0`
     """
     from featurize.demo_data import write_demo_data
-    from pipeline.progress import progress_bar
+    from pipeline.progress_bar import progress_bar
 
     width_px, height_px = _parse_size(size)
     with progress_bar("demo data", "episodes") as progress:

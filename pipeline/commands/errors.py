@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pydantic import ValidationError
 
 from pipeline.errors import OUR_PACKAGES
-from pipeline.sentences import sentence
+from pipeline.sentences import sentence, what_is_wrong
 
 
 @contextmanager
@@ -16,18 +16,13 @@ def exit_with_message() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        wrong = (f"{_place(e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors())
-        _exit(f"{'; '.join(wrong)}.")
+        _exit(what_is_wrong(error))
     except OSError as error:
         _exit(sentence(error))
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in OUR_PACKAGES:
             raise
         _exit(str(error))
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, location)) or "value"
 
 
 def _exit(message: str) -> None:

@@ -163,7 +163,7 @@ def _workload(
     """The workload, and the figures that it is shown by."""
     from featurize.estimate import DEFAULT_EPISODE_SECONDS, workload_of_hours
     from featurize.survey import survey
-    from pipeline.progress import progress_bar
+    from pipeline.progress_bar import progress_bar
 
     if source is None:
         assert hours is not None

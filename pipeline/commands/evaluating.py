@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.commands.as_flow import run_step
 from pipeline.commands.output import JsonFlag, emit, say
 from pipeline.commands.training import DeviceOption, RevisionOption, RunArgument, TrainedStoreOption
 
@@ -37,21 +38,20 @@ def evaluate(
 
     Example: `permafrost evaluate runs/demo --against runs/other`
     """
-    from train.measures.assess_run import assess_run
-    from train.planning.search import Cem
-    from train.run_folder import RunFolder
+    from pipeline.steps.evaluate import evaluate as measure
+    from pipeline.steps.requests import EvaluateRequest
 
-    search, measured = Cem(samples=samples, rounds=rounds), {}
-    for path in (run, *(against or ())):
-        say(f"Evaluating {path}.")
-        measured[str(path)] = assess_run(
-            path,
-            store or RunFolder(path).remembered_store(),
-            search=search,
-            num_starts=starts,
-            store_revision=store_revision,
-            device=device,
-        )
+    request = EvaluateRequest(
+        runs=(run, *(against or ())),
+        store=store,
+        store_revision=store_revision,
+        starts=starts,
+        samples=samples,
+        rounds=rounds,
+        device=device,
+    )
+    say(f"Evaluating {', '.join(map(str, request.runs))}.")
+    measured = run_step(measure, "evaluate_flow", request)
     if as_json:
         emit(measured if against else measured[str(run)], title=str(run), as_json=True)
     else:

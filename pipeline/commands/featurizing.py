@@ -111,57 +111,30 @@ def featurize(
 
     Example: `permafrost featurize --source data/demo --store data/demo.zarr`
     """
-    given = {
-        "cameras": None if cameras is None else tuple(cameras.split(",")),
-        "clock": clock,
-        "crop": crop,
-        "num_views": num_views,
-        "seed": seed,
-        "encoder": encoder,
-        "checkpoint_key": checkpoint_key,
-        "quantisation": quantisation,
-        "validation_share": validation_share,
-        "encode_batch_frames": encode_batch_frames,
-    }
     if slots is not None and step is not Step.ENCODE:
         raise OptionError("--slots goes with --step encode.")
     mode = _mode(step, join=join, repair=repair)
-    places = {
-        "store": store.absolute(),
-        "source_root": source.absolute(),
-        "episode_list": episode_list and episode_list.absolute(),
-        "max_rejects": max_rejects,
-        "read_timeout_seconds": read_timeout_seconds,
-        "statistics_from": statistics_from and statistics_from.absolute(),
-        "weights": weights and weights.absolute(),
-        "attention": attention,
-        "device": device,
-    }
-    on = {"num_workers": workers, "dask_address": dask_address}
-    outcome = _run(given, places, on, mode, _parse_slots(slots))
+    outcome = _run(mode, {
+        "source": source, "store": store, "episode_list": episode_list, "slots": slots, "cameras": cameras,
+        "clock": clock, "crop": crop, "num_views": num_views, "seed": seed, "encoder": encoder,
+        "weights": weights, "statistics_from": statistics_from, "checkpoint_key": checkpoint_key,
+        "quantisation": quantisation, "validation_share": validation_share, "max_rejects": max_rejects,
+        "encode_batch_frames": encode_batch_frames, "attention": attention, "device": device,
+        "read_timeout_seconds": read_timeout_seconds, "workers": workers, "dask_address": dask_address,
+    })  # fmt: skip
     facts = asdict(outcome) if repair else _facts(store, outcome)
     emit(facts, title=str(store), as_json=as_json)
 
 
-def _run(
-    given: dict[str, Any],
-    places: dict[str, Any],
-    workers: dict[str, Any],
-    mode: Mode,
-    slots: list[int] | None,
-) -> Any:
-    from featurize.encoder.registry import encoder_spec
-    from featurize.recipe import Build, resolve_recipe
+def _run(mode: Mode, options: dict[str, Any]) -> Any:
+    from pipeline.builds import build_of, slots_of, workers_of
     from pipeline.growth_sentences import FoundBefore, growth_sentences
     from pipeline.prefect_server import prefect_server
-    from pipeline.workers import Workers
     from store_schema.layout import read_attributes
     from store_schema.locks import hold_store
 
     # A wrong option is told at once, not after a server has started and a source has been indexed.
-    build = Build(recipe=resolve_recipe(places["store"], given), **places)
-    encoder_spec(build.recipe.encoder)
-    chosen_workers = Workers(**workers)
+    slots, build, workers = slots_of(options["slots"]), build_of(options), workers_of(options)
     if mode in ("join", "repair"):
         read_attributes(build.store)  # or a mistyped name would become a folder
     # Before the server starts, so that a second build by mistake is told at once.
@@ -174,22 +147,21 @@ def _run(
         say(f"Prefect API: {address}")
         before = FoundBefore.at(build.store) if mode == "all" else None
         with tags("featurize", build.recipe.encoder):
-            outcome = run_flow(flows, build, chosen_workers, mode, slots)
+            outcome = _run_flow(flows, build, workers, mode, slots)
     if before is not None:
         for told in growth_sentences(build, before):
             say(told)
     return outcome
 
 
-def run_flow(flows: Any, build: Any, workers: Any, mode: Mode, slots: list[int] | None) -> Any:
-    """Call the flow of this name; returns its report."""
+def _run_flow(flows: Any, build: Any, workers: Any, mode: Mode, slots: list[int] | None) -> Any:
     match mode:
         case "all":
             return flows.featurize_flow(build, workers)
         case "join":
-            return flows.join_flow.with_options(task_runner=workers.task_runner())(build)
+            return flows.join_flow(build, workers)
         case Step.ENCODE:
-            return flows.encode_flow.with_options(task_runner=workers.task_runner())(build, slots)
+            return flows.encode_flow(build, slots, workers)
     return getattr(flows, f"{mode}_flow")(build)
 
 
@@ -207,12 +179,3 @@ def _facts(store: Path, outcome: Any) -> dict[str, Any]:
     from store_schema.store import Store
 
     return store_facts(Store.open(store)) if (store / "zarr.json").exists() else asdict(outcome)
-
-
-def _parse_slots(slots: str | None) -> list[int] | None:
-    if slots is None:
-        return None
-    numbers = slots.split(",")
-    if not all(number.strip().isdecimal() for number in numbers):
-        raise OptionError(f"--slots takes numbers with commas between, such as 3,7; got '{slots}'.")
-    return [int(number) for number in numbers]

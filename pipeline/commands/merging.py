@@ -27,7 +27,7 @@ def merge(
 
     Example: `permafrost merge monday.zarr tuesday.zarr --out week.zarr`
     """
-    from pipeline.progress import progress_bar
+    from pipeline.progress_bar import progress_bar
     from store_schema.merge import merge_stores
 
     with progress_bar("merge", "slots") as draw:

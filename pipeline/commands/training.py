@@ -1,18 +1,16 @@
 """`train` and `report`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from pipeline.commands.online import EncoderOption, OnlineFlag, OnlineOptions, SourceOption, WeightsOption
+from pipeline.commands.as_flow import run_step
+from pipeline.commands.online import EncoderOption, OnlineFlag, SourceOption, WeightsOption
 from pipeline.commands.output import JsonFlag, emit, say
 from pipeline.commands.store_place import READ_FROM
-
-if TYPE_CHECKING:
-    from train.loop import Progress
 
 TrainedStoreOption = Annotated[
     Path | None, typer.Option(**READ_FROM, help="Default: the store it was trained on.")
@@ -93,50 +91,23 @@ def train(
     that holds nothing but the plan. Slower, and --source is needed to go on.
     """
     from pipeline.bench.synthetic_source import is_synthetic
+    from pipeline.steps.fit import fit
+    from pipeline.steps.requests import FitRequest
     from train.launch import is_first_process
-    from train.memory_budget import GIB
-    from train.recipe_defaults import recipe_for
-    from train.trainer import train as train_run
 
-    recipe = recipe_for(
-        preset,
-        head=head,
-        steps=steps,
-        batch_clips=batch_clips,
-        micro_batch_clips=micro_batch_clips,
-        clip_frames=clip_frames,
-        rollout_steps=rollout_steps,
-        sample_by=sample_by,
-        hours=hours,
-        subset_seed=subset_seed,
-        lr_peak=lr_peak,
-        weight_decay=weight_decay,
-        validate_every=validate_every,
-        checkpoint_every=checkpoint_every,
-        seed=seed,
-    )
-    view_of = OnlineOptions(online=online, source=source, encoder=encoder, weights=weights).view_of(
-        store, preset=preset, device=device
-    )
+    request = FitRequest.of({
+        "store": store, "run": run, "store_revision": store_revision, "preset": preset, "head": head,
+        "init": init, "steps": steps, "batch_clips": batch_clips, "micro_batch_clips": micro_batch_clips,
+        "memory_budget": memory_budget, "clip_frames": clip_frames, "rollout_steps": rollout_steps,
+        "sample_by": sample_by, "hours": hours, "subset_seed": subset_seed, "lr_peak": lr_peak,
+        "weight_decay": weight_decay, "validate_every": validate_every, "checkpoint_every": checkpoint_every,
+        "seed": seed, "online": online, "source": source, "encoder": encoder, "weights": weights,
+        "device": device,
+    })  # fmt: skip
     if is_first_process() and is_synthetic(store):
         say(f"{store} holds random numbers of `permafrost bench --synthetic`: this run learns nothing.")
-    with _one_process_shows("train", "steps") as draw:
-
-        def on_progress(progress: "Progress") -> None:
-            draw(progress.step, progress.total_steps)
-
-        result = train_run(
-            recipe,
-            store,
-            run,
-            store_revision=store_revision,
-            init=init,
-            device=device,
-            micro_batch_clips=micro_batch_clips,
-            memory_budget_bytes=None if memory_budget is None else int(memory_budget * GIB),
-            view_of=view_of,
-            on_progress=on_progress,
-        )
+    with _one_process_tells():
+        result = run_step(fit, "fit_flow", request)
     if not is_first_process():
         return
     say(result.outcome)
@@ -145,19 +116,16 @@ def train(
 
 
 @contextmanager
-def _one_process_shows(description: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """The progress bar in the first process of a run; the others print nothing but errors of their own."""
-    from pipeline.progress import progress_bar
+def _one_process_tells() -> Iterator[None]:
+    """What stops the run is told by the process where it happened; the others print nothing."""
     from train.launch import is_first_process
     from train.ranks import OtherProcessError
 
-    if is_first_process():
-        with progress_bar(description, unit) as draw:
-            yield draw
-        return
     try:
-        yield lambda _done, _total: None
+        yield
     except OtherProcessError as error:
+        if is_first_process():
+            raise
         raise typer.Exit(1) from error
 
 
@@ -166,12 +134,13 @@ def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOpt
 
     Example: `permafrost report runs/demo`
     """
-    from pipeline.report.write import write_report
+    from pipeline.steps.report import report as draw
+    from pipeline.steps.requests import ReportRequest
     from store_schema.remote_files import place_of
     from train.run_folder import RunFolder
 
     store = store or RunFolder(run).remembered_store()
-    files = write_report(run, store, device=device)
+    files = run_step(draw, "report_flow", ReportRequest(run=run, store=store, device=device))
     places = {
         "Picture": files.picture,
         "Report": files.html,

@@ -80,7 +80,7 @@ def verify(
 
 def _problems(store: Path, level: Level) -> "tuple[list[Problem], int]":
     """What is wrong, and how many slots were read to find it."""
-    from pipeline.progress import progress_bar
+    from pipeline.progress_bar import progress_bar
     from store_schema.verify import verify_hashes, verify_schema, verify_values
 
     if level is Level.SCHEMA:

@@ -59,7 +59,7 @@ def encode_seconds(planned: Build, store: Path, num_workers: int) -> float:
             shutil.rmtree(store, ignore_errors=True)
             shutil.copytree(planned.store, store)
             started = time.perf_counter()
-            num_slots = flows.encode_flow.with_options(task_runner=runner.task_runner())(build)
+            num_slots = flows.encode_flow(build, workers=runner)
             seconds = time.perf_counter() - started
     assert num_slots == len(read_ledger(store)), "slots are missing"
     return seconds

@@ -37,7 +37,7 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prefect_api(prefect_home: Path) -> Iterator[str]:
     """Address of a running server, to which all flows of this process report."""
     apart = temporary_settings({PREFECT_HOME: prefect_home}, restore_defaults={PREFECT_API_URL})
-    nobody = mock.patch.object(prefect_server, "_running_ui", return_value=None)
+    nobody = mock.patch.object(prefect_server, "running_ui", return_value=None)
     with apart, nobody, prefect_server.prefect_server() as address:
         yield address
 

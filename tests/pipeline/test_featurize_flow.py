@@ -5,7 +5,6 @@ import shutil
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from featurize.encode import encode, encode_unclaimed
 from featurize.encoders import encoder_of
@@ -87,15 +86,11 @@ def test_a_failing_batch_fails_the_flow_by_its_slots_and_a_rerun_does_only_these
             match=r"8 of 21 slots failed: 8, 9, 10, 11, 12, 13, 14, 15\. Causes: .*no memory left.*\. "
             r"Run the same command again to retry only these\.",
         ):
-            in_threads(flows.encode_flow)(prepared_build)
+            flows.encode_flow(prepared_build, workers=Threads())
     assert Store.open(prepared_build.store).missing_slots() == list(range(8, 16))
-    assert in_threads(flows.encode_flow)(prepared_build) == 8
+    assert flows.encode_flow(prepared_build, workers=Threads()) == 8
     flows.finalise_flow(prepared_build)
     assert digest(prepared_build.store) == library_digest
-
-
-def in_threads(flow):
-    return flow.with_options(task_runner=ThreadPoolTaskRunner(max_workers=1))
 
 
 def test_a_batch_that_fails_once_is_retried(prepared_build, monkeypatch):
@@ -109,7 +104,7 @@ def test_a_batch_that_fails_once_is_retried(prepared_build, monkeypatch):
 
     monkeypatch.setattr(flows, "encode_unclaimed", fail_once)
     monkeypatch.setattr(flows, "encode_batch", flows.encode_batch.with_options(retry_delay_seconds=0))
-    assert in_threads(flows.encode_flow)(prepared_build, [3, 7]) == 2
+    assert flows.encode_flow(prepared_build, [3, 7], Threads()) == 2
     assert calls == [[3, 7], [3, 7]]
     assert sorted(Store.open(prepared_build.store).ledger) == [3, 7]
 
@@ -122,7 +117,7 @@ def test_a_step_out_of_order_fails_its_flow(source, tmp_path):
     build = build_at(tmp_path / "unplanned.zarr", source)
     index(build)
     with pytest.raises(StepOrderError, match="--step plan"):
-        in_threads(flows.encode_flow)(build)
+        flows.encode_flow(build, workers=Threads())
 
 
 def test_bad_episodes_fail_the_flow_or_are_counted_in_its_tables(source, tmp_path, client):
@@ -136,8 +131,8 @@ def test_bad_episodes_fail_the_flow_or_are_counted_in_its_tables(source, tmp_pat
     report = flows.featurize_flow(build_at(tmp_path / "bad.zarr", bad, max_rejects=1.0), Threads())
     assert (report.num_episodes, report.rejects) == (4, {"h5_missing": 2})
     tables = {key: artifact_text(client, key) for key in ("rejects", "featurize-result", "encode-progress")}
-    assert '"reason": "h5_missing", "episodes": 2' in tables["rejects"]
-    assert '"store": "bad.zarr", "episodes": 4, "trajectories": 4' in tables["featurize-result"]
+    assert '"reason": "h5_missing", "episodes": "2"' in tables["rejects"]
+    assert '"store": "bad.zarr", "episodes": "4", "trajectories": "4"' in tables["featurize-result"]
     assert float(tables["encode-progress"]) == 100.0
 
 

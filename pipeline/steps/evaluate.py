@@ -1,0 +1,31 @@
+"""`evaluate`: runs measured in every way, side by side."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.steps.requests import EvaluateRequest
+from train.measures.assess_run import assess_run
+from train.planning.search import Cem
+from train.run_folder import RunFolder
+
+
+def evaluate(
+    request: EvaluateRequest, on_run: Callable[[Path], None] = lambda _run: None
+) -> dict[str, dict[str, Any]]:
+    """Contents of each run's evaluation.json by the run's path; `on_run` is told before each.
+
+    Raises RunNotFoundError, and what `train.measures.assess_run.assess_run` does.
+    """
+    measured = {}
+    for run in request.runs:
+        on_run(run)
+        measured[str(run)] = assess_run(
+            run,
+            request.store or RunFolder(run).remembered_store(),
+            search=Cem(samples=request.samples, rounds=request.rounds),
+            num_starts=request.starts,
+            store_revision=request.store_revision,
+            device=request.device,
+        )
+    return measured

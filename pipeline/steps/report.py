@@ -1,0 +1,19 @@
+"""`report`: the pictures of a run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.report.write import ReportFiles, write_report
+from pipeline.steps.requests import ReportRequest
+from train.run_folder import RunFolder
+
+
+def report(request: ReportRequest) -> ReportFiles:
+    """Draw a run; raises RunNotFoundError, and what `pipeline.report.write.write_report` does."""
+    store = request.store or RunFolder(request.run).remembered_store()
+    return write_report(request.run, store, device=request.device)
+
+
+def pictures(files: ReportFiles) -> Mapping[str, Path]:
+    """The PNG files of a report by name, the one that shows all first."""
+    return {files.picture.name: files.picture}

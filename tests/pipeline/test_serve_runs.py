@@ -1,0 +1,81 @@
+"""Runs that `permafrost serve` has started, as real processes, when it is stopped or its server dies."""
+
+import json
+import signal
+import time
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from train.metrics import read_metrics
+from train.run_folder import RunFolder
+
+LIMIT_SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server process that the last test kills, with a database of its own."""
+    with temporary_settings({PREFECT_HOME: tmp_path_factory.mktemp("home")}):
+        server = SubprocessASGIServer()
+        server.start(timeout=LIMIT_SECONDS)
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield server
+    server.stop()
+
+
+@pytest.fixture
+def serving(start_permafrost, server):
+    """`permafrost serve`, ready for the run button."""
+    process = start_permafrost("serve", PREFECT_API_URL=server.api_url)
+    assert "Serving featurize, index, " in process.stderr.readline()
+    return process
+
+
+@pytest.fixture
+def fit(make_store, tmp_path):
+    """Starts the step as the run button does; returns the run's folder once it trains."""
+    few = [(16, "train"), (16, "train"), (11, "validation"), (11, "validation")]
+    store, run = make_store(tmp_path / "store.zarr", trajectories=few), RunFolder(tmp_path / "run")
+    options = {"preset": "demo", "batch_clips": 4, "clip_frames": 4, "device": "cpu"}
+
+    def start(**more):
+        parameters = {"store": str(store), "run": str(run.path), **options, **more}
+        run_deployment("fit/fit", parameters=parameters, timeout=0, as_subflow=False)
+        wait_until(lambda: len(read_metrics(run.metrics)) >= 3)
+        return run
+
+    return start
+
+
+def wait_until(condition):
+    limit = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def test_the_server_refuses_parameters_by_name_and_what_is_stopped_is_saved_first(serving, fit):
+    with pytest.raises(PrefectHTTPStatusError) as refused:
+        run_deployment("evaluate/evaluate", parameters={"run": "a", "samples": 1}, as_subflow=False)
+    assert "samples" in refused.value.response.text
+    run = fit(steps=100_000)
+    serving.send_signal(signal.SIGTERM)
+    _, err = serving.communicate(timeout=LIMIT_SECONDS)
+    assert serving.returncode == 0, err
+    with get_client(sync_client=True) as client:
+        (state,) = [one.state for one in client.read_flow_runs() if one.name == "fit run"]
+    last = read_metrics(run.metrics)[-1]["step"]
+    assert state.message.startswith(f"Stopped after step {last} of 100000 and saved a checkpoint")
+
+
+def test_a_server_that_is_killed_does_not_cost_the_runs_that_it_was_told_of(serving, fit, server):
+    run = fit(steps=60)
+    server.server_process.kill()
+    wait_until(run.evaluation.is_file)
+    assert json.loads(run.evaluation.read_text())["measured_on"]["checkpoint_step"] == 60
+    assert serving.poll() is None
