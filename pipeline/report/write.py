@@ -1,5 +1,6 @@
-"""`write_report`: a run and its store in, report.html and report.png out."""
+"""`write_report`: a run and its store in, report.html and its pictures out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,15 @@ PICTURE_NAME: Final = "report.png"
 
 @dataclass(frozen=True)
 class ReportFiles:
-    """What `write_report` wrote."""
+    """What `write_report` wrote. pictures: PNG files by name, 'report.png' first."""
 
     html: Path
-    picture: Path
+    pictures: Mapping[str, Path]
+
+    @property
+    def picture(self) -> Path:
+        """The sheet of losses, errors by horizon and windows."""
+        return self.pictures[PICTURE_NAME]
 
 
 def write_report(run_path: Path, store_path: Path, *, device: str | None = None) -> ReportFiles:
@@ -34,7 +40,9 @@ def write_report(run_path: Path, store_path: Path, *, device: str | None = None)
     run = read_run(run_path, store_path, device=device)
     table = HorizonTable.of(run.evaluation)
     strip = predict_strip(run.checkpoint, run.store, device=device)
-    written = ReportFiles(html=run_path / HTML_NAME, picture=run_path / PICTURE_NAME)
-    write_atomically(written.picture, png_bytes(draw_picture(run, table, strip)))
+    pictures = {PICTURE_NAME: png_bytes(draw_picture(run, table, strip))}
+    written = ReportFiles(html=run_path / HTML_NAME, pictures={name: run_path / name for name in pictures})
+    for name, content in pictures.items():
+        write_atomically(written.pictures[name], content)
     write_atomically(written.html, render_page(run, table, strip).encode())
     return written

@@ -93,12 +93,9 @@ class Assessment:
         )  # fmt: skip
 
     def _bounds(self) -> ActionBounds:
-        """Three deviations of the recorded actions; rare larger ones, as a closing gripper, lie outside."""
         statistics = self.view.action_statistics
         assert statistics is not None, "the caller made sure that the store is sealed"
-        return ActionBounds(
-            xyz_metres=3 * max(max(statistics.std[:3]), 1e-4), gripper=3 * max(statistics.std[6], 1e-3)
-        )
+        return ActionBounds.recorded(statistics)
 
     def _prediction(self, starts: HeldOutClips) -> dict[str, Any]:
         errors = dict(self._scores.errors)

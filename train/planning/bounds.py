@@ -9,12 +9,18 @@ from dataclasses import dataclass
 
 import torch
 
+from store_schema.attributes import DimensionStatistics
+
 XYZ = slice(0, 3)
 ROTATION = slice(3, 6)
 GRIPPER = slice(6, 7)
 
 PUBLISHED_XYZ_METRES_PER_SECOND = 0.075
 PUBLISHED_GRIPPER_PER_SECOND = 0.75
+
+# Of data in which nothing moves; a bound must be positive.
+SMALLEST_XYZ_METRES = 1e-4
+SMALLEST_GRIPPER = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,14 @@ class ActionBounds:
         return cls(
             xyz_metres=PUBLISHED_XYZ_METRES_PER_SECOND * step_seconds,
             gripper=PUBLISHED_GRIPPER_PER_SECOND * step_seconds,
+        )
+
+    @classmethod
+    def recorded(cls, statistics: DimensionStatistics) -> ActionBounds:
+        """Three deviations of recorded actions; rare larger ones, as a closing gripper, lie outside."""
+        return cls(
+            xyz_metres=3 * max(*statistics.std[XYZ], SMALLEST_XYZ_METRES),
+            gripper=3 * max(*statistics.std[GRIPPER], SMALLEST_GRIPPER),
         )
 
     def clip(self, actions_A: torch.Tensor) -> torch.Tensor:
