@@ -155,16 +155,26 @@ def _one_process_shows(description: str, unit: str) -> Iterator[Callable[[int, i
         raise typer.Exit(1) from error
 
 
-def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None) -> None:
-    """Draw a run: one self-contained report.html, and the picture in it as report.png.
+def report(
+    run: RunArgument,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another run, beside the first; may be given again.")
+    ] = None,
+    store: TrainedStoreOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Draw a run: one self-contained report.html, and its pictures as PNG files beside it.
 
-    Example: `permafrost report runs/demo`
+    Measures with intervals are in it once `permafrost evaluate` has measured them.
+
+    Example: `permafrost report runs/demo --against runs/other`
     """
     from pipeline.report.write import write_report
     from train.run_folder import RunFolder
 
+    beside = [(other, store or RunFolder(other).remembered_store()) for other in against or ()]
     store = store or RunFolder(run).remembered_store()
-    files = write_report(run, store, device=device)
+    files = write_report(run, store, against=beside, device=device)
     places = {
         "Picture": files.picture,
         "Report": files.html,
