@@ -1,4 +1,7 @@
-"""Several runs side by side, and a run's measures with their intervals: a table and charts of ratios."""
+"""Several runs side by side, and a run's measures with their intervals: a table and charts of ratios.
+
+Legend: H horizons.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import FigureBase
 from matplotlib.ticker import NullLocator
+from numpy.typing import NDArray
 
 from pipeline.assessment_table import side_by_side, trust_sentence
 from pipeline.report.read_run import RunRecord
@@ -75,36 +78,34 @@ def draw_ratios(
     axes = figure.subplots()
     theme.style(axes)
     axes.axhline(1.0, color=theme.muted, linewidth=1.2)
-    lines = [
-        _draw_line(axes, name, values, horizons, number - (len(ratios) - 1) / 2, number, theme)
-        for number, (name, values) in enumerate(ratios.items())
-    ]
+    for number, (name, values) in enumerate(ratios.items()):
+        beside_H = np.array(horizons) * 2.0 ** (DODGE * (number - (len(ratios) - 1) / 2))
+        _draw_line(axes, _plain(name), values, beside_H, number, theme)
     axes.set_xscale("log", base=2)
     axes.set_xticks(horizons, [str(horizon) for horizon in horizons])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="frames ahead", ylabel=label)
-    theme.legend(figure, lines, "outside upper left", columns=2)
+    handles, _ = axes.get_legend_handles_labels()
+    theme.legend(figure, handles, "outside upper left", columns=2)
 
 
 def _draw_line(
     axes: Axes,
     name: str,
-    values: Sequence[Mapping[str, float]],
-    horizons: Sequence[int],
-    place: float,
+    values_H: Sequence[Mapping[str, float]],
+    places_H: NDArray[np.float64],
     number: int,
     theme: Theme,
-) -> ErrorbarContainer:
-    means = np.array([value["mean"] for value in values])
-    bars = None
-    if all("low" in value for value in values):
-        bars = np.abs([[value[end] for value in values] for end in ("low", "high")] - means)
-    colour = theme.series[number % len(theme.series)]
+) -> None:
+    means_H = np.array([value["mean"] for value in values_H])
+    bars_2H = None
+    if all("low" in value for value in values_H):
+        bars_2H = np.abs([[value[end] for value in values_H] for end in ("low", "high")] - means_H)
     # Colours come round again sooner than pairs of colour and stroke.
     stroke = STROKES[(number + number // len(theme.series)) % len(STROKES)]
-    beside = np.array(horizons) * 2.0 ** (DODGE * place)
-    return axes.errorbar(beside, means, bars, color=colour, label=_plain(name), capsize=3, linewidth=1.4,
-                         markersize=5, **stroke)  # fmt: skip
+    colour = theme.series[number % len(theme.series)]
+    axes.errorbar(places_H, means_H, bars_2H, color=colour, label=name, capsize=3, linewidth=1.4,
+                  markersize=5, **stroke)  # fmt: skip
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,8 @@
 """The energy landscape around a recorded action: two planes, the recorded action and the minimum marked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -34,7 +35,9 @@ def draw_landscape(figure: FigureBase, landscape: Landscape, theme: Theme) -> No
     panels = two_panels(figure, theme)
     for axes, plane in zip(panels, landscape.planes, strict=True):
         marks = _draw_plane(axes, plane, scale)
-    bar = figure.colorbar(ScalarMappable(scale, ENERGY_COLOURS), ax=panels, aspect=25, fraction=0.05)
+    bar = figure.colorbar(
+        ScalarMappable(scale, ENERGY_COLOURS), ax=panels, location="bottom", aspect=40, fraction=0.05
+    )
     bar.ax.tick_params(colors=theme.text, labelsize=FONT_SIZE - 2)
     bar.set_label("L1 to the next frame", size=FONT_SIZE - 1, color=theme.text)
     theme.legend(figure, marks, "outside upper left", columns=2)
@@ -61,7 +64,7 @@ def _draw_plane(axes: Axes, plane: EnergyPlane, scale: Normalize) -> list[Line2D
     ]
 
 
-def _mark(axes: Axes, place: tuple[float, float], name: str, stroke: dict[str, object]) -> Line2D:
+def _mark(axes: Axes, place: tuple[float, float], name: str, stroke: Mapping[str, Any]) -> Line2D:
     x, y = (CENTIMETRES * metres for metres in place)
-    edged = {"markeredgecolor": "#000000", "linestyle": "none", **stroke}
+    edged: dict[str, Any] = {"markeredgecolor": "#000000", "linestyle": "none", **stroke}
     return axes.plot([x], [y], label=name, **edged)[0]

@@ -126,10 +126,10 @@ def _of_window(
 ) -> WindowNeighbours:
     came = (album.neighbour(rolled.first_frame + horizon, rolled.trajectory, None) for horizon in HORIZONS)
     rows = {TRUE: tuple(came)}
-    for name, *found in zip(_SEARCHED, addresses, owners, distances, strict=True):
+    for name, address_H, owner_H, distance_H in zip(_SEARCHED, addresses, owners, distances, strict=True):
         # Without another held-out trajectory there is nothing to find in one.
-        if math.isfinite(max(found[-1])):
-            rows[name] = tuple(map(album.neighbour, *found))
+        if math.isfinite(max(distance_H)):
+            rows[name] = tuple(map(album.neighbour, address_H, owner_H, distance_H))
     trajectory = album.trajectories[rolled.trajectory]
     start = rolled.first_frame - trajectory.first_frame
     return WindowNeighbours(trajectory=trajectory, start=start, rows=rows)

@@ -11,7 +11,7 @@ from pipeline.report.theme import FONT_SIZE, LIGHT, Theme
 
 AXIS_NAMES: Final = "xyz"
 CENTIMETRES: Final = 100.0
-ROW_INCHES: Final = 3.1
+ROW_INCHES: Final = 3.5
 SHEET_INCHES: Final = 9.6
 
 ThingT = TypeVar("ThingT")

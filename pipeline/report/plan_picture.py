@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.report.frame_pair import FramePair
 from pipeline.report.panels import AXIS_NAMES, CENTIMETRES, sheet, two_panels
-from pipeline.report.theme import Theme
+from pipeline.report.theme import FONT_SIZE, STROKES, Theme
 from train.measures.planned_path import PlannedPath
 
 VIEWS: Final = ((0, 1, "from above"), (0, 2, "from the side"))
@@ -40,7 +40,8 @@ def draw_plan(figure: FigureBase, plan: DrawnPlan, theme: Theme) -> None:
     for axes, (across, up, seen) in zip(two_panels(figure, theme), VIEWS, strict=True):
         lines = _draw_view(axes, ways, (across, up), theme)
         _frame(axes, list(ways.values()), (across, up), half)
-        axes.set(xlabel=f"{AXIS_NAMES[across]}, cm", ylabel=f"{AXIS_NAMES[up]}, cm", title=seen)
+        axes.set(xlabel=f"{AXIS_NAMES[across]}, cm", ylabel=f"{AXIS_NAMES[up]}, cm")
+        axes.set_title(seen, fontsize=FONT_SIZE, color=theme.text)
     theme.legend(figure, lines, "outside upper left", columns=4)
 
 
@@ -52,10 +53,9 @@ def draw_plans(plans: tuple[DrawnPlan, ...]) -> Figure:
 def _draw_view(
     axes: Axes, ways: dict[str, NDArray[np.float64]], view: tuple[int, int], theme: Theme
 ) -> list[Line2D]:
-    strokes = ({"marker": "o", "linestyle": "-"}, {"marker": "s", "linestyle": "--"})
     lines = [
         axes.plot(*way[:, view].T, color=colour, label=name, markersize=4.5, linewidth=1.6, **stroke)[0]
-        for (name, way), colour, stroke in zip(ways.items(), theme.series, strokes, strict=False)
+        for (name, way), colour, stroke in zip(ways.items(), theme.series, STROKES, strict=False)
     ]
     ends = {"start": (ways["recorded"][0], "D"), "goal": (ways["recorded"][-1], "*")}
     for name, (place, marker) in ends.items():
