@@ -42,6 +42,28 @@ def sections(assessment: Mapping[str, Any]) -> dict[str, list[Row]]:
     return found
 
 
+def side_by_side(assessments: Sequence[Mapping[str, Any] | None]) -> dict[str, dict[str, list[str]]]:
+    """By section and by name the cells of all runs, in their order; '' where a run has nothing to show."""
+    columns = [{} if found is None else sections(found) for found in assessments]
+    table: dict[str, dict[str, list[str]]] = {}
+    for section in dict.fromkeys(name for column in columns for name in column):
+        cells = [dict(column.get(section, [])) for column in columns]
+        names = dict.fromkeys(name for of_run in cells for name in of_run)
+        table[section] = {name: [of_run.get(name, "") for of_run in cells] for name in names}
+    return table
+
+
+def trust_sentence(trust: Mapping[str, Any]) -> str:
+    """What the numbers of a run rest on."""
+    return (
+        f"{trust['num_starts']} starts of {trust['num_trajectories']} trajectories from "
+        f"{trust['num_labs']} labs, {trust['num_planned_starts']} of them planned for, in "
+        f"{trust['share_within_bounds']:.0%} of which the recorded action lies within the bounds; held out: "
+        f"{trust['held_out']}; store revision {trust['store_revision']}, clock {trust['clock']}, "
+        f"crop {trust['crop']}."
+    )
+
+
 def shown(interval: Mapping[str, float] | None) -> str:
     """A mean with its 95 % interval."""
     if interval is None:

@@ -62,28 +62,17 @@ def _print_table(measured: dict[str, dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.assessment_table import sections
+    from pipeline.assessment_table import side_by_side, trust_sentence
 
     table = Table(title="On held-out episodes: mean [95 % interval over trajectories]", title_justify="left")
     table.add_column("")
     for path in measured:
         table.add_column(path, justify="right")
-    columns = [sections(of_run["assessment"]) for of_run in measured.values()]
-    for section in dict.fromkeys(name for column in columns for name in column):
-        table.add_row(section, *([""] * len(columns)), style="bold")
-        cells = [dict(column.get(section, [])) for column in columns]
-        for name in dict.fromkeys(name for of_run in cells for name in of_run):
-            table.add_row(f"  {name}", *(of_run.get(name, "") for of_run in cells))
+    assessments = {path: of_run["assessment"] for path, of_run in measured.items()}
+    for section, rows in side_by_side(list(assessments.values())).items():
+        table.add_row(section, *([""] * len(measured)), style="bold")
+        for name, cells in rows.items():
+            table.add_row(f"  {name}", *cells)
     Console().print(table)
-    for path, of_run in measured.items():
-        Console().print(_trust(path, of_run["assessment"]["trust"]), highlight=False)
-
-
-def _trust(path: str, trust: dict[str, Any]) -> str:
-    return (
-        f"{path}: {trust['num_starts']} starts of {trust['num_trajectories']} trajectories from "
-        f"{trust['num_labs']} labs, {trust['num_planned_starts']} of them planned for, in "
-        f"{trust['share_within_bounds']:.0%} of which the recorded action lies within the bounds; held out: "
-        f"{trust['held_out']}; store revision {trust['store_revision']}, clock {trust['clock']}, "
-        f"crop {trust['crop']}."
-    )
+    for path, assessment in assessments.items():
+        Console().print(f"{path}: {trust_sentence(assessment['trust'])}", highlight=False)

@@ -129,23 +129,32 @@ def _one_process_tells() -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def report(run: RunArgument, store: TrainedStoreOption = None, device: DeviceOption = None) -> None:
-    """Draw a run: one self-contained report.html, and the picture in it as report.png.
+def report(
+    run: RunArgument,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another run, beside the first; may be given again.")
+    ] = None,
+    store: TrainedStoreOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Draw a run: one self-contained report.html, and its pictures as PNG files beside it.
 
-    Example: `permafrost report runs/demo`
+    Measures with intervals are in it once `permafrost evaluate` has measured them.
+
+    Example: `permafrost report runs/demo --against runs/other`
     """
     from pipeline.steps.report import report as draw
     from pipeline.steps.requests import ReportRequest
     from store_schema.remote_files import place_of
     from train.run_folder import RunFolder
 
-    store = store or RunFolder(run).remembered_store()
-    files = run_step(draw, "report_flow", ReportRequest(run=run, store=store, device=device))
+    request = ReportRequest(run=run, against=tuple(against or ()), store=store, device=device)
+    files = run_step(draw, "report_flow", request)
     places = {
         "Picture": files.picture,
         "Report": files.html,
         "Checkpoint": run / "checkpoint.pt",
-        "Store": place_of(store),
+        "Store": place_of(store or RunFolder(run).remembered_store()),
     }
     say("\n".join(f"{name:<11} {place}" for name, place in places.items()))
 

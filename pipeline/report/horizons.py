@@ -21,12 +21,16 @@ BASELINES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class HorizonRow:
-    """Errors of one way to predict, and those of the predictor divided by them; () in its own row."""
+    """Errors of one way to predict, and those of the predictor divided by them; () in its own row.
+
+    intervals: low and high of each error, () where nobody has measured them.
+    """
 
     name: str
     meaning: str
     errors: tuple[float, ...]
     ratios: tuple[float, ...]
+    intervals: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +49,21 @@ class HorizonTable:
             horizons=tuple(evaluation["horizons"]),
             frame_seconds=1.0 / evaluation["measured_on"]["frame_rate_hz"],
             rows=(
-                HorizonRow(name=PREDICTOR, meaning="this run", errors=ours, ratios=()),
+                HorizonRow(
+                    name=PREDICTOR,
+                    meaning="this run",
+                    errors=ours,
+                    ratios=(),
+                    intervals=_intervals(evaluation),
+                ),
                 *_baseline_rows(ours, evaluation["baselines"]),
             ),
         )
+
+
+def _intervals(evaluation: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    measured = evaluation.get("assessment")
+    return () if measured is None else tuple((i["low"], i["high"]) for i in measured["prediction"]["l1"])
 
 
 def _baseline_rows(ours: Sequence[float], baselines: Mapping[str, Sequence[float]]) -> Iterator[HorizonRow]:
@@ -59,13 +74,17 @@ def _baseline_rows(ours: Sequence[float], baselines: Mapping[str, Sequence[float
 
 
 def draw_horizons(figure: FigureBase, table: HorizonTable, theme: Theme) -> None:
-    """A line for every row over the frames ahead, on a doubling axis."""
+    """A line for every row over the frames ahead, on a doubling axis, with a band where it has intervals."""
     axes = figure.subplots()
     theme.style(axes)
     lines = [
         axes.plot(table.horizons, row.errors, color=colour, label=row.name, linewidth=1.6, **stroke)[0]
         for row, colour, stroke in zip(table.rows, theme.series, STROKES, strict=True)
     ]
+    for row, line in zip(table.rows, lines, strict=True):
+        if row.intervals:
+            low, high = zip(*row.intervals, strict=True)
+            axes.fill_between(table.horizons, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     # The run's own line is what is looked for, also where the others lie on it.
     lines[0].set_zorder(lines[-1].get_zorder() + 1)
     _mark_horizons(axes, table)

@@ -17,7 +17,7 @@ def png(pixels_HWC: NDArray[np.uint8]) -> str:
     """The address of an RGB picture, uint8 (H, W, 3)."""
     buffer = io.BytesIO()
     Image.fromarray(pixels_HWC).save(buffer, format="png", optimize=True)
-    return _address("image/png", buffer.getvalue())
+    return address("image/png", buffer.getvalue())
 
 
 def svg(figure: Figure) -> str:
@@ -26,7 +26,7 @@ def svg(figure: Figure) -> str:
     # The only way to keep drawn names out of the file's ids; it ends with the block.
     with mpl.rc_context({"svg.hashsalt": "permafrost", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _address("image/svg+xml", buffer.getvalue())
+    return address("image/svg+xml", buffer.getvalue())
 
 
 def png_bytes(figure: Figure) -> bytes:
@@ -36,5 +36,6 @@ def png_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _address(media_type: str, content: bytes) -> str:
+def address(media_type: str, content: bytes) -> str:
+    """The contents of a file as the address of it."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,75 +1,68 @@
 """report.html: everything about a run on one page that needs no other file and no network."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any, Final
 
 import jinja2
 import numpy as np
-from matplotlib.figure import FigureBase
 
 from pipeline.report import images
-from pipeline.report.curves import MAX_COLUMNS, draw_held_out, draw_losses
-from pipeline.report.horizons import HorizonTable, draw_horizons
+from pipeline.report.cells import neighbour_cells, pair_cells, window_cells
+from pipeline.report.charts import charts_of, landscape_chart, plan_chart
+from pipeline.report.comparison import Comparison
+from pipeline.report.curves import MAX_COLUMNS
+from pipeline.report.film import PANES, Film
+from pipeline.report.horizons import HorizonTable
+from pipeline.report.look import NUM_STARTS, PLAN_STEPS, SEARCH, Look
 from pipeline.report.read_run import RunRecord
-from pipeline.report.strip import Strip, Window, difference_colours
-from pipeline.report.theme import DARK, LIGHT, Theme
-from pipeline.report.tiles import StripRow
+from pipeline.report.strip import difference_colours
 from pipeline.store_facts import store_facts
 from train.evaluation import COPY_LAST_FRAME, SHUFFLED_ACTION
 from train.predictor import PredictorConfig
 
-_FIGURE_INCHES: Final = (4.9, 3.9)
 _TEMPLATE: Final = "page.html"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """One figure twice, as data: addresses."""
+def render_page(comparison: Comparison, table: HorizonTable, look: Look) -> str:
+    """The page as HTML; whatever a source wrote into names and texts is shown as text.
 
-    light: str
-    dark: str
-
-    @classmethod
-    def of(cls, draw: Callable[[FigureBase, Theme], None]) -> "Chart":
-        """What `draw` puts on an empty figure, in both themes."""
-        return cls(light=_drawn(draw, LIGHT), dark=_drawn(draw, DARK))
-
-
-def _drawn(draw: Callable[[FigureBase, Theme], None], theme: Theme) -> str:
-    figure = theme.figure(*_FIGURE_INCHES)
-    draw(figure, theme)
-    return images.svg(figure)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One small picture of a strip and the number under it; '' where there is neither."""
-
-    picture: str = ""
-    number: str = ""
-
-
-def render_page(run: RunRecord, table: HorizonTable, strip: Strip) -> str:
-    """The page as HTML; whatever a source wrote into names and texts is shown as text."""
+    table, look: of the first run of the comparison.
+    """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["value"] = shown
-    template = environment.from_string(files(__package__).joinpath(_TEMPLATE).read_text(encoding="utf-8"))
-    return template.render(
+    run, strip = comparison.runs[0], look.strip
+    return environment.get_template(_TEMPLATE).render(
         run=run,
+        comparison=comparison,
         table=table,
+        look=look,
         strip=strip,
         copied=_row(table, COPY_LAST_FRAME),
         shuffled=_row(table, SHUFFLED_ACTION),
-        charts=_charts(run, table),
-        windows=[(window, _named_cells(strip, window)) for window in strip.windows],
+        charts=charts_of(comparison, table),
+        landscapes=[(found, pair_cells(found.pair), landscape_chart(found)) for found in look.landscapes],
+        plans=[(found, pair_cells(found.pair), plan_chart(found)) for found in look.plans],
+        searched={"starts": NUM_STARTS, "steps": PLAN_STEPS, "cem": SEARCH},
+        films=[(window, Film.of(strip, window)) for window in strip.windows],
+        panes=PANES,
+        neighbours=[(found, neighbour_cells(found)) for found in look.neighbours.windows],
+        windows=[(window, window_cells(strip, window)) for window in strip.windows],
         error_scale=images.png(difference_colours(np.linspace(0.0, 1.0, 256))[np.newaxis]),
         facts=_facts(run),
         max_columns=MAX_COLUMNS,
     )
+
+
+def _template(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def shown(value: Any) -> str:
@@ -91,33 +84,8 @@ def shown(value: Any) -> str:
             return str(value)
 
 
-def _named_cells(strip: Strip, window: Window) -> list[tuple[str, list[Cell]]]:
-    return [(row.name, _cells(row, len(window.thumbnails))) for row in strip.rows(window)]
-
-
-def _cells(row: StripRow, num_frames: int) -> list[Cell]:
-    """A cell for every frame of the window; those before the first picture stay empty."""
-    pictures = [images.png(picture) for picture in row.pictures_FHWC]
-    numbers = [""] * len(pictures) if row.means_F is None else [f"{mean:.3f}" for mean in row.means_F]
-    filled = [Cell(picture=p, number=n) for p, n in zip(pictures, numbers, strict=True)]
-    return [Cell()] * (num_frames - len(filled)) + filled
-
-
 def _row(table: HorizonTable, name: str) -> Any:
     return next(row for row in table.rows if row.name == name)
-
-
-def _charts(run: RunRecord, table: HorizonTable) -> dict[str, Chart]:
-    schedule = run.recipe.schedule
-    charts = {
-        "losses": Chart.of(lambda figure, theme: draw_losses(figure, run.curves, schedule, theme)),
-        "horizons": Chart.of(lambda figure, theme: draw_horizons(figure, table, theme)),
-    }
-    if run.validations:
-        charts["held_out"] = Chart.of(
-            lambda figure, theme: draw_held_out(figure, run.validations, schedule, theme)
-        )
-    return charts
 
 
 def _facts(run: RunRecord) -> dict[str, Mapping[str, Any]]:

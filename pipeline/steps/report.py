@@ -11,9 +11,10 @@ from train.run_folder import RunFolder
 def report(request: ReportRequest) -> ReportFiles:
     """Draw a run; raises RunNotFoundError, and what `pipeline.report.write.write_report` does."""
     store = request.store or RunFolder(request.run).remembered_store()
-    return write_report(request.run, store, device=request.device)
+    beside = [(run, request.store or RunFolder(run).remembered_store()) for run in request.against]
+    return write_report(request.run, store, against=beside, device=request.device)
 
 
 def pictures(files: ReportFiles) -> Mapping[str, Path]:
     """The PNG files of a report by name, the one that shows all first."""
-    return {files.picture.name: files.picture}
+    return files.pictures

@@ -68,9 +68,10 @@ class EvaluateRequest(_Request):
 
 
 class ReportRequest(_Request):
-    """A run to draw; store: None takes the one that it was trained on."""
+    """A run to draw, and others to stand beside it; store: None takes those that they were trained on."""
 
     run: Path
+    against: tuple[Path, ...] = ()
     store: Path | None = None
     device: str | None = None
 

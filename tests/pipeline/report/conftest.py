@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.report.look import Look, look_at
 from pipeline.report.read_run import read_run
-from pipeline.report.strip import Strip, predict_strip
+from pipeline.report.strip import Strip
 from pipeline.report.write import ReportFiles, write_report
 from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE
 from store_schema.sealing import seal
@@ -60,9 +61,13 @@ def written(trained: TrainedRun) -> ReportFiles:
 
 
 @pytest.fixture(scope="session")
-def strip(trained: TrainedRun) -> Strip:
-    record = read_run(trained.run, trained.store, device="cpu")
-    return predict_strip(record.checkpoint, record.store, device="cpu")
+def look(trained: TrainedRun) -> Look:
+    return look_at(read_run(trained.run, trained.store, device="cpu"), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def strip(look: Look) -> Strip:
+    return look.strip
 
 
 def _make_odd(path: Path) -> None:
