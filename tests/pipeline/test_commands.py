@@ -130,6 +130,9 @@ class TestOneStepAlone:
         return permafrost("featurize", "--source", source, "--store", store, "--json", *options)
 
     def test_steps_one_after_the_other(self, permafrost, source, tmp_path, monkeypatch):
+        # Before the patch: flows look their parameters' types up once.
+        import pipeline.featurize_flow  # noqa: F401
+
         from .conftest import Threads
 
         monkeypatch.setattr("pipeline.workers.Workers", Threads)
