@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.read_run import read_run
 from pipeline.report.look import Look, look_at
+from pipeline.report.read_run import read_run
 from pipeline.report.strip import Strip
 from pipeline.report.write import ReportFiles, write_report
 from store_schema.format import REJECTS_TABLE, TRAJECTORIES_TABLE
