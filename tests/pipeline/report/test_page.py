@@ -105,10 +105,39 @@ def test_the_picture_is_a_sheet_with_colours(written):
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500
 
 
+def test_each_picture_is_a_png_file_under_its_name(written):
+    assert list(written.pictures) == ["report.png", "energy.png", "plan.png"]
+    assert written.picture == written.pictures["report.png"]
+    for name, path in written.pictures.items():
+        assert path == written.html.parent / name
+        with Image.open(path) as picture:
+            assert (picture.format, min(picture.size) > 600) == ("PNG", True)
+
+
 def test_the_same_run_gives_the_same_bytes(written, own_run):
     again = write_report(own_run.run, own_run.store, device="cpu")
     assert again.html.read_bytes() == written.html.read_bytes()
-    assert again.picture.read_bytes() == written.picture.read_bytes()
+    for name, path in again.pictures.items():
+        assert path.read_bytes() == written.pictures[name].read_bytes()
+
+
+def test_says_how_far_minima_and_plans_are_off(text, look):
+    for landscape in look.landscapes:
+        for plane in landscape.planes:
+            assert f"lowest {100 * plane.minimum_off_metres:.1f} cm from the recorded action" in text
+            assert f"{100 * plane.share_below:.0f} % of the plane lower" in text
+    for plan in look.plans:
+        assert f"The plan ends {100 * plan.path.off_metres:.1f} cm from where" in text
+        assert f"doing nothing, {100 * plan.path.moved_metres:.1f} cm" in text
+        assert f"after doing nothing {plan.path.idle_energy:.3f}" in text
+
+
+def test_counts_whose_nearest_frame_is_the_one_that_came(text, look):
+    counts = look.neighbours.count()
+    assert f"Of {counts['all']} predictions {counts['came']} are nearest to the very frame that came" in text
+    for window in look.neighbours.windows:
+        for row in window.rows.values():
+            assert all(f"L1 {n.distance:.3f}" in text for n in row if n.distance is not None)
 
 
 def test_names_no_local_path(html, trained):

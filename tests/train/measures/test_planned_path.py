@@ -15,6 +15,8 @@ def test_the_way_adds_up_the_plan_and_the_recorded_one_is_as_measured(told_plann
         expected_3 = step.states_TA[0, :3] + believed_A[:3] * after / 3
         assert path.planned_metres[after] == pytest.approx(expected_3.numpy(), abs=1e-6)
     assert path.recorded_metres == pytest.approx(step.states_TA[:4, :3].numpy())
+    ends_apart_3 = step.states_TA[0, :3] + believed_A[:3] - step.states_TA[3, :3]
+    assert path.off_metres == pytest.approx(float(ends_apart_3.norm()), abs=1e-6)
 
 
 def test_distances_are_those_of_the_plan_and_of_doing_nothing(told_planner, told_steps):
