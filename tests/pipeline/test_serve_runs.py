@@ -1,4 +1,4 @@
-"""Runs that `permafrost serve` has started, as real processes, when it is stopped or its server dies."""
+"""Runs that `permafrost serve` has started, and one beside it, as real processes: stopped, or left alone."""
 
 import json
 import signal
@@ -15,6 +15,8 @@ from train.metrics import read_metrics
 from train.run_folder import RunFolder
 
 LIMIT_SECONDS = 240
+# Two trainings at once on two cores would mostly wait for each other's threads.
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +33,21 @@ def server(tmp_path_factory):
 @pytest.fixture
 def serving(start_permafrost, server):
     """`permafrost serve`, ready for the run button."""
-    process = start_permafrost("serve", PREFECT_API_URL=server.api_url)
+    process = start_permafrost("serve", PREFECT_API_URL=server.api_url, **ONE_THREAD)
     assert "Serving featurize, index, " in process.stderr.readline()
     return process
 
 
 @pytest.fixture
-def fit(make_store, tmp_path):
-    """Starts the step as the run button does; returns the run's folder once it trains."""
+def store(make_store, tmp_path):
     few = [(16, "train"), (16, "train"), (11, "validation"), (11, "validation")]
-    store, run = make_store(tmp_path / "store.zarr", trajectories=few), RunFolder(tmp_path / "run")
+    return make_store(tmp_path / "store.zarr", trajectories=few)
+
+
+@pytest.fixture
+def fit(store, tmp_path):
+    """Starts the step as the run button does; returns the run's folder once it trains."""
+    run = RunFolder(tmp_path / "served")
     options = {"preset": "demo", "batch_clips": 4, "clip_frames": 4, "device": "cpu"}
 
     def start(**more):
@@ -59,6 +66,10 @@ def wait_until(condition):
         time.sleep(0.1)
 
 
+def evaluated_step(run):
+    return json.loads(run.evaluation.read_text())["measured_on"]["checkpoint_step"]
+
+
 def test_the_server_refuses_parameters_by_name_and_what_is_stopped_is_saved_first(serving, fit):
     with pytest.raises(PrefectHTTPStatusError) as refused:
         run_deployment("evaluate/evaluate", parameters={"run": "a", "samples": 1}, as_subflow=False)
@@ -68,14 +79,26 @@ def test_the_server_refuses_parameters_by_name_and_what_is_stopped_is_saved_firs
     _, err = serving.communicate(timeout=LIMIT_SECONDS)
     assert serving.returncode == 0, err
     with get_client(sync_client=True) as client:
-        (state,) = [one.state for one in client.read_flow_runs() if one.name == "fit run"]
+        (state,) = [one.state for one in client.read_flow_runs() if one.name == "fit served"]
     last = read_metrics(run.metrics)[-1]["step"]
     assert state.message.startswith(f"Stopped after step {last} of 100000 and saved a checkpoint")
 
 
-def test_a_server_that_is_killed_does_not_cost_the_runs_that_it_was_told_of(serving, fit, server):
-    run = fit(steps=60)
+def test_a_server_that_is_killed_costs_no_training_that_is_shown_there(
+    serving, fit, server, start_permafrost, store, tmp_path
+):
+    run, own = fit(steps=60), RunFolder(tmp_path / "own")
+    settings = {"PREFECT_API_URL": server.api_url, "PREFECT_CLIENT_MAX_RETRIES": "1", **ONE_THREAD}
+    command = start_permafrost(
+        "train", "--store", store, "--run", own.path, "--preset", "demo", "--steps", 60, "--batch-clips", 4,
+        "--clip-frames", 4, "--device", "cpu", **settings,
+    )  # fmt: skip
+    wait_until(lambda: len(read_metrics(own.metrics)) >= 3)
     server.server_process.kill()
+    _, err = command.communicate(timeout=LIMIT_SECONDS)
+    assert command.returncode == 0, err
+    assert "How it ended is not shown in Prefect: " in err
+    assert "Finished all 60 steps" in err
     wait_until(run.evaluation.is_file)
-    assert json.loads(run.evaluation.read_text())["measured_on"]["checkpoint_step"] == 60
+    assert evaluated_step(own) == evaluated_step(run) == 60
     assert serving.poll() is None
