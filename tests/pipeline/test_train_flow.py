@@ -71,7 +71,9 @@ def pages_of(run_name):
 
 def artifacts_of(client, run):
     of_run = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
-    return {artifact.key: artifact for artifact in client.read_artifacts(artifact_filter=of_run)}
+    artifacts = client.read_artifacts(artifact_filter=of_run)
+    # Prefect keeps the error of a failed run as one without a key.
+    return {artifact.key: artifact for artifact in artifacts if artifact.key is not None}
 
 
 def rows_of(artifact):
