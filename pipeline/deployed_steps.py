@@ -51,4 +51,5 @@ def report(_step: str, options: Options) -> Any:
     from pipeline.steps.requests import ReportRequest
     from pipeline.train_flow import report_flow
 
-    return report_flow.fn(ReportRequest(**options))
+    against = tuple(options["against"] or ())
+    return report_flow.fn(ReportRequest(**{**options, "against": against}))

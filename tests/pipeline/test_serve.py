@@ -76,7 +76,7 @@ def test_no_option_of_a_command_is_missing(schemas, command, steps, not_a_step):
 def test_choices_and_bounds_are_those_of_the_command(schemas):
     assert schemas["index"]["properties"]["clock"]["enum"] == ["physical", "mp4_nominal"]
     assert schemas["evaluate"]["properties"]["samples"]["minimum"] == 10
-    assert schemas["fit"]["properties"]["preset"]["default"] == "small"
+    assert schemas["fit"]["properties"]["preset"]["default"] == "medium"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_choices_and_bounds_are_those_of_the_command(schemas):
         ("fit", {"batch_clips": 0}, "batch_clips is 0; it must be at least 1."),
         ("train", {"preset": "large"}, "There is no predictor preset 'large'"),
         ("fit", {"encoder": "vjepa2-vitg"}, "--encoder: only with --online"),
-        ("report", {}, "does not say where its store lies"),
+        ("report", {}, "There is no run in"),
     ],
 )
 def test_what_cannot_be_is_named_as_on_the_command_line(tmp_path, step, parameters, message):

@@ -100,7 +100,7 @@ def test_each_step_is_a_flow_of_its_own_that_shows_what_came_of_it(trained):
     assert {name: set(page) for name, page in trained.pages.items() if name != "train"} == {
         "fit": {"fit-progress", "validations", "l1-by-horizon"},
         "evaluate": {"l1-by-horizon", "assessment"},
-        "report": {"picture-report", "report"},
+        "report": {"picture-report", "picture-energy", "picture-plan", "report"},
     }
 
 
