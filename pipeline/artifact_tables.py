@@ -6,7 +6,7 @@ No column is named by a number alone: browsers would put it first.
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.assessment_table import sections
+from pipeline.assessment_table import side_by_side
 from train.evaluation import COPY_LAST_FRAME
 
 Row = dict[str, str]
@@ -31,17 +31,11 @@ def validation_row(line: Mapping[str, Any]) -> Row:
 
 def assessment_rows(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """All measures of several runs, a column a run; what one of them lacks is left empty."""
-    columns = {run: sections(of_run["assessment"]) for run, of_run in measured.items()}
-    names = dict.fromkeys(
-        (section, name) for column in columns.values() for section, rows in column.items() for name, _ in rows
-    )
+    table = side_by_side([of_run["assessment"] for of_run in measured.values()])
     return [
-        {
-            "measure": name.strip(),
-            **{run: dict(column.get(section, [])).get(name, "") for run, column in columns.items()},
-            "of": section,
-        }
-        for section, name in names
+        {"measure": name.strip(), **dict(zip(measured, cells, strict=True)), "of": section}
+        for section, rows in table.items()
+        for name, cells in rows.items()
     ]
 
 
