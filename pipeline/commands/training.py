@@ -98,7 +98,7 @@ def train(
         "seed": seed, "online": online, "source": source, "encoder": encoder, "weights": weights,
         "device": device,
     })  # fmt: skip
-    if is_first_process() and is_synthetic(store):
+    if is_first_process() and not online and is_synthetic(store):
         say(f"{store} holds random numbers of `permafrost bench --synthetic`: this run learns nothing.")
     with _one_process_tells():
         result = run_step(fit, "fit_flow", request)
