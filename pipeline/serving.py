@@ -84,7 +84,12 @@ def _deployment(flow: Flow[..., Any]) -> RunnerDeployment:
 @contextmanager
 def _server(say: Callable[[str], None]) -> Iterator[str]:
     """Address of the server that runs, or of one with a page, started on loopback and stopped again."""
-    address = find_server()
+    try:
+        address = find_server()
+    except ServerNotReachableError as error:
+        raise ServerNotReachableError(
+            f"{error} Start that server, or unset PREFECT_API_URL: `permafrost serve` then starts one itself."
+        ) from error
     if address is not None:
         yield address
         return

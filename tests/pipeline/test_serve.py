@@ -2,8 +2,10 @@
 
 import inspect
 import re
+import socket
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from featurize.encoder.errors import UnknownEncoderError
 from pipeline import serving
@@ -18,6 +20,7 @@ from train.recipe import RecipeError
 from train.run_folder import RunNotFoundError
 
 OUR_ERRORS = (OptionError, RecipeError, RunNotFoundError, UnknownEncoderError, UnknownPresetError)
+NOBODY = "http://127.0.0.1:1/api"
 STEPS = ["featurize", "index", "plan", "calibrate", "encode", "finalise", "repair",
          "train", "fit", "evaluate", "report"]  # fmt: skip
 
@@ -106,3 +109,22 @@ def test_what_cannot_be_is_named_as_on_the_command_line(tmp_path, step, paramete
 def defaults_of(step):
     parameters = inspect.signature(flow_named(step).fn).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def test_a_configured_server_that_does_not_answer_is_named(permafrost):
+    with temporary_settings({PREFECT_API_URL: NOBODY}):
+        code, out, err = permafrost("serve")
+    assert (code, out) == (1, "")
+    assert err.startswith(f"permafrost: No Prefect server answers at {NOBODY}, which PREFECT_API_URL")
+    assert err.endswith("unset PREFECT_API_URL: `permafrost serve` then starts one itself.\n")
+
+
+def test_a_port_that_something_else_has_is_named(permafrost, monkeypatch):
+    monkeypatch.setattr(serving, "find_server", lambda: None)
+    with socket.socket() as taken:
+        taken.bind((serving.UI_HOST, 0))
+        taken.listen()
+        monkeypatch.setattr(serving, "UI_PORT", taken.getsockname()[1])
+        code, _, err = permafrost("serve")
+    assert code == 1
+    assert re.fullmatch(r"permafrost: Port \d+ is taken by a program that is no Prefect server\. .*\n", err)
