@@ -3,7 +3,6 @@
 Its parameters are options of a command, by the same names.
 """
 
-import os
 from collections.abc import Callable, Collection
 from inspect import Signature
 from pathlib import Path
@@ -47,7 +46,6 @@ def _deployed(
     """The flow that does step `name` with those options of `command` that are among `names`."""
 
     def step(**options: Any) -> Any:
-        _leave_terminal()
         with telling_what_is_wrong():
             return body(name, options)
 
@@ -55,12 +53,6 @@ def _deployed(
     step.__doc__ = docstring_of(command, names, description)
     step.__signature__ = Signature(parameters_of(command, names))  # type: ignore[attr-defined]
     return Flow(step, name=name, description=description, flow_run_name=_run_name)
-
-
-def _leave_terminal() -> None:
-    """A Ctrl-C is for `permafrost serve`, which asks its runs to stop; twice asked, they would not save."""
-    if "PREFECT__FLOW_RUN_ID" in os.environ:  # a process that a runner has started for this run
-        os.setpgid(0, 0)
 
 
 def _run_name() -> str:
@@ -131,4 +123,4 @@ train: Final = _deployed(
 )
 
 DEPLOYED: Final = (featurize, index, plan, calibrate, encode, finalise, repair, train, fit, evaluate, report)
-"""What `permafrost serve` offers."""
+"""What `permafrost serve` offers; the first and the eighth do all that the ones after them do."""

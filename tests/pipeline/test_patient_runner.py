@@ -40,13 +40,10 @@ def test_it_would_end_prefects_own():
         asyncio.run(ask_a_server_that_is_gone(Runner()))
 
 
-@pytest.mark.parametrize(
-    "stop", [lambda: signal.raise_signal(signal.SIGINT), lambda: PatientRunner.handle_sigterm(None)]
-)
-def test_ctrl_c_and_sigterm_ask_the_runs_to_stop_and_wait_until_they_have(stop):
+def test_ctrl_c_asks_the_runs_to_stop_and_waits_until_they_have():
     with subprocess.Popen([sys.executable, "-c", SAVES, ENGINE], stdout=subprocess.PIPE) as run:
         assert run.stdout.readline() == b"ready\n"
         with stopping_runs_first():
-            stop()
+            signal.raise_signal(signal.SIGINT)
             pytest.fail("went on")
         assert run.wait(timeout=10) == 7

@@ -1,7 +1,6 @@
 """Runs that `permafrost serve` has started, and one beside it, as real processes: stopped, or left alone."""
 
 import json
-import os
 import signal
 import socket
 import time
@@ -84,7 +83,7 @@ def test_the_server_refuses_parameters_by_name_and_what_is_stopped_is_saved_firs
         run_deployment("evaluate/evaluate", parameters={"run": "a", "samples": 1}, as_subflow=False)
     assert "samples" in refused.value.response.text
     run = fit(steps=100_000)
-    os.killpg(serving.pid, signal.SIGINT)  # as a terminal sends it
+    serving.send_signal(signal.SIGTERM)
     _, err = serving.communicate(timeout=LIMIT_SECONDS)
     assert serving.returncode == 0, err
     with get_client(sync_client=True) as client:
