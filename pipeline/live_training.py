@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx
 from prefect import get_run_logger
+from prefect.exceptions import ObjectNotFound
 
 from pipeline.artifact_tables import Row, validation_row
 from pipeline.artifacts import Shown
@@ -37,7 +38,7 @@ def live_training(folder: RunFolder) -> Iterator[Callable[[Progress], None]]:
             while not finished.wait(PERIOD_SECONDS):
                 page.update()
             page.update()
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ObjectNotFound) as error:
             page.logger.warning("Progress is no longer shown in the Prefect UI: %s", error)
 
     # Artifacts are written through the flow run's own context.
