@@ -1,5 +1,6 @@
 """The policies that a run is tried with."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from featurize.recipe import planned_recipe
@@ -18,12 +19,14 @@ def policies_of_run(
     *,
     search: Search,
     horizon: int,
+    keep_gripper: bool = False,
     weights: Path | None = None,
     device: str | None = None,
 ) -> dict[str, Policy]:
     """Planning with the run's last checkpoint, random actions within the same bounds, and doing nothing.
 
-    Bounds are those of `permafrost evaluate`. weights: the encoder's file, where it is not found by name.
+    Bounds are those of `permafrost evaluate`. keep_gripper: it is not moved, so that what is
+    carried stays in it. weights: the encoder's file, where it is not found by name.
     Raises UnsealedStoreError, and what `OpenedRun.open`, `Sight.of` and `Planner` raise.
     """
     run = OpenedRun.open(run_path, store_path, device=device)
@@ -33,6 +36,8 @@ def policies_of_run(
             "Finish it with `permafrost featurize` first."
         )
     bounds = ActionBounds.recorded(run.view.action_statistics)
+    if keep_gripper:
+        bounds = replace(bounds, gripper=0.0)
     recipe = planned_recipe(store_path)
     sight = Sight.of(
         run.view.attributes.fingerprint,

@@ -27,6 +27,9 @@ def closed_loop(
     horizon: Annotated[int, typer.Option(help="Steps of each plan, of which the first is taken.")] = 1,
     samples: Annotated[int, typer.Option(help="Action sequences that CEM tries in each round.")] = 200,
     rounds: Annotated[int, typer.Option(help="Rounds of CEM.")] = 5,
+    keep_gripper: Annotated[
+        bool, typer.Option("--keep-gripper", help="Plan positions alone: what is carried is not let go.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Of the encoder, as for `featurize`.")] = None,
     device: DeviceOption = None,
     as_json: JsonFlag = False,
@@ -50,6 +53,7 @@ def closed_loop(
         store or RunFolder(run).remembered_store(),
         search=Cem(samples=samples, rounds=rounds),
         horizon=horizon,
+        keep_gripper=keep_gripper,
         weights=weights,
         device=device,
     )

@@ -27,16 +27,18 @@ SMALLEST_GRIPPER = 1e-3
 class ActionBounds:
     """Largest change of state in one step: of each position axis in metres, and of the gripper (0..1).
 
-    Rotation is not planned: it stays as it is (arXiv 2506.09985, section 3.2).
+    Rotation is not planned: it stays as it is (arXiv 2506.09985, section 3.2), and so does a gripper whose
+    bound is 0.
     """
 
     xyz_metres: float
     gripper: float
 
     def __post_init__(self) -> None:
-        for name in ("xyz_metres", "gripper"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; a bound must be positive.")
+        if not self.xyz_metres > 0:
+            raise ValueError(f"xyz_metres is {self.xyz_metres}; a bound must be positive.")
+        if not self.gripper >= 0:
+            raise ValueError(f"gripper is {self.gripper}; a bound must be positive, or 0 to leave it alone.")
 
     @classmethod
     def published(cls, step_seconds: float) -> ActionBounds:

@@ -2,6 +2,10 @@ import json
 
 import pytest
 
+from featurize.demo_data.environment import DemoWorld
+from pipeline.closed_loop.policies_of_run import policies_of_run
+from train.planning.search import Cem
+
 
 @pytest.fixture
 def closed_loop(permafrost, world_build, world_run):
@@ -26,6 +30,22 @@ def test_prints_one_json_object_of_both_tasks_and_all_policies(closed_loop):
 
 def test_is_repeated_by_its_seed(closed_loop):
     assert closed_loop("--task", "reach", "--json")[1] == closed_loop("--task", "reach", "--json")[1]
+
+
+def test_the_gripper_may_be_kept_as_it_is(world_build, world_run):
+    policies = policies_of_run(
+        world_run,
+        world_build.store,
+        search=Cem(samples=12, rounds=2),
+        horizon=1,
+        keep_gripper=True,
+        device="cpu",
+    )
+    observation, info = DemoWorld().reset(seed=1)
+    for policy in policies.values():
+        policy.begin(info["goal_image"], seed=0)
+        assert policy.act(observation)[6] == 0
+    assert abs(policies["planned"].act(observation)[:3]).max() > 0
 
 
 def test_tells_people_how_often(closed_loop):

@@ -94,6 +94,19 @@ def test_the_published_bounds_belong_to_a_step_of_a_second():
     assert (quarter.xyz_metres, quarter.gripper) == (0.01875, 0.1875)
 
 
-def test_refuses_a_bound_that_is_not_positive():
-    with pytest.raises(ValueError, match="gripper is 0"):
-        ActionBounds(xyz_metres=0.1, gripper=0)
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [((0.0, 0.5), "xyz_metres is 0.0; a bound must be positive"), ((0.1, -0.1), "gripper is -0.1")],
+)
+def test_refuses_a_bound_that_is_none(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        ActionBounds(xyz_metres=bounds[0], gripper=bounds[1])
+
+
+def test_a_gripper_without_room_is_left_alone():
+    bounds = ActionBounds(xyz_metres=0.1, gripper=0.0)
+    found = Cem(samples=20, rounds=2)(
+        lambda actions_SHA: -actions_SHA.sum((1, 2)), 2, bounds, torch.Generator().manual_seed(0)
+    )
+    assert found.actions_HA[:, 6].eq(0).all()
+    assert found.actions_HA[:, :3].gt(0).all()
