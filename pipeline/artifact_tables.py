@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.assessment_table import side_by_side
+from pipeline.run_differences import measured_columns
 from train.evaluation import COPY_LAST_FRAME
 
 Row = dict[str, str]
@@ -30,11 +31,11 @@ def validation_row(line: Mapping[str, Any]) -> Row:
 
 
 def assessment_rows(measured: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """All measures of several runs, a column a run; what one of them lacks is left empty."""
-    table = side_by_side([of_run["assessment"] for of_run in measured.values()])
+    """All measures of several runs, a column a run and a difference; what one of them lacks is left empty."""
+    columns = measured_columns(measured)
     return [
-        {"measure": name.strip(), **dict(zip(measured, cells, strict=True)), "of": section}
-        for section, rows in table.items()
+        {"measure": name.strip(), **dict(zip(columns, cells, strict=True)), "of": section}
+        for section, rows in side_by_side(columns).items()
         for name, cells in rows.items()
     ]
 

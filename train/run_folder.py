@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "evaluation.json"
 
     @property
+    def trajectory_sums(self) -> Path:
+        """What each measure of `permafrost evaluate` adds up to in every trajectory, as Parquet."""
+        return self.path / "trajectory_sums.parquet"
+
+    @property
     def checkpoint(self) -> Path:
         """All that continuing the run needs, as `train.checkpoint` writes it."""
         return self.path / "checkpoint.pt"

@@ -35,6 +35,8 @@ def evaluate(
     """Errors, planning, energy, retrieval and probe on held-out episodes, from the store alone.
 
     Every number stands with its 95 % interval, over trajectories. Needs no encoder, no video, no robot.
+    Runs on one store are compared start by start: the interval of a difference tells them apart where their
+    own intervals overlap.
 
     Example: `permafrost evaluate runs/demo --against runs/other`
     """
@@ -62,17 +64,20 @@ def _print_table(measured: dict[str, dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.assessment_table import side_by_side, trust_sentence
+    from pipeline.assessment_table import DIFFERENCES_SAID, side_by_side, trust_sentence
+    from pipeline.run_differences import measured_columns
 
     table = Table(title="On held-out episodes: mean [95 % interval over trajectories]", title_justify="left")
     table.add_column("")
-    for path in measured:
-        table.add_column(path, justify="right")
-    assessments = {path: of_run["assessment"] for path, of_run in measured.items()}
-    for section, rows in side_by_side(list(assessments.values())).items():
-        table.add_row(section, *([""] * len(measured)), style="bold")
+    columns = measured_columns(measured)
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for section, rows in side_by_side(columns).items():
+        table.add_row(section, *([""] * len(columns)), style="bold")
         for name, cells in rows.items():
             table.add_row(f"  {name}", *cells)
     Console().print(table)
-    for path, assessment in assessments.items():
-        Console().print(f"{path}: {trust_sentence(assessment['trust'])}", highlight=False)
+    if len(columns) > len(measured):
+        Console().print(DIFFERENCES_SAID, highlight=False)
+    for path, of_run in measured.items():
+        Console().print(f"{path}: {trust_sentence(of_run['assessment']['trust'])}", highlight=False)

@@ -5,6 +5,7 @@ Legend: H horizons.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -13,12 +14,14 @@ from matplotlib.figure import FigureBase
 from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from pipeline.assessment_table import side_by_side, trust_sentence
+from pipeline.assessment_table import DIFFERENCES_SAID, columns_of, side_by_side, trust_sentence
 from pipeline.report.read_run import RunRecord
 from pipeline.report.theme import STROKES, Theme
+from pipeline.run_differences import MeasuredRun, differences_to_first
 from train.evaluation import COPY_LAST_FRAME
 
 ASSESSMENT: Final = "assessment"
+FACTS: Final = "what it is"
 DODGE: Final = 0.035
 """Of a doubling: curves stand beside one another where they would hide each other's intervals."""
 
@@ -45,18 +48,27 @@ class Comparison:
         """What `permafrost evaluate` found; None of a run that it was never called for."""
         return tuple(run.evaluation.get(ASSESSMENT) for run in self.runs)
 
+    @cached_property
+    def columns(self) -> dict[str, dict[str, dict[str, str]]]:
+        """By heading: every run, what it is first, then every difference to the run that this is about."""
+        measured = [MeasuredRun(evaluation=run.evaluation, sums=run.sums) for run in self.runs]
+        differences = differences_to_first(dict(zip(self.names, measured, strict=True)))
+        found = columns_of(dict(zip(self.names, self.assessments, strict=True)), differences)
+        facts = {name: {FACTS: _facts(run)} for name, run in zip(self.names, self.runs, strict=True)}
+        return {heading: facts.get(heading, {}) | column for heading, column in found.items()}
+
     def table(self) -> dict[str, dict[str, list[str]]]:
-        """By section and by name a cell a run; what the runs are comes first."""
-        facts = [_facts(run) for run in self.runs]
-        return {
-            "what it is": {name: [of_run[name] for of_run in facts] for name in facts[0]},
-            **side_by_side(self.assessments),
-        }
+        """By section and by name a cell for each of `columns`."""
+        return side_by_side(self.columns)
 
     def trust(self) -> dict[str, str]:
         """By the name of a run what its numbers rest on."""
         found = zip(self.names, self.assessments, strict=True)
         return {name: trust_sentence(measured["trust"]) for name, measured in found if measured is not None}
+
+    def differences_said(self) -> str:
+        """What a difference is, where there is one."""
+        return DIFFERENCES_SAID if len(self.columns) > len(self.runs) else ""
 
     def unmeasured(self) -> list[str]:
         """Runs that have no column of numbers."""

@@ -16,6 +16,8 @@ from pipeline.errors import PipelineError
 from store_schema.store import Store
 from train.checkpoint import Checkpoint
 from train.evaluation import evaluate, read_evaluation
+from train.measures.measure_trees import SumsByName
+from train.measures.trajectory_sums_file import MeasuredOn, read_trajectory_sums
 from train.provenance import ensure_same, fingerprint_of_latents
 from train.recipe import TrainRecipe
 from train.revisions import revision_trained_on
@@ -87,7 +89,8 @@ class TrainingCurves:
 class RunRecord:
     """One run and the store that it was trained on.
 
-    evaluation: contents of evaluation.json for this checkpoint and this store.
+    evaluation: contents of evaluation.json for this checkpoint and this store. sums: what its measures add
+    up to in every trajectory, None where `permafrost evaluate` has not kept them.
     """
 
     name: str
@@ -97,6 +100,7 @@ class RunRecord:
     curves: TrainingCurves
     validations: tuple[Validation, ...]
     evaluation: dict[str, Any]
+    sums: SumsByName | None
 
 
 def read_run(run_path: Path, store_path: Path, *, device: str | None) -> RunRecord:
@@ -114,6 +118,9 @@ def read_run(run_path: Path, store_path: Path, *, device: str | None) -> RunReco
     updates = [line for line in lines if isinstance(line, Update) and line.step <= checkpoint.step]
     if not updates:
         raise NothingMeasuredError(f"{run_path} holds no update yet; `permafrost train` goes on with it.")
+    evaluation = _evaluation_on(store, folder, checkpoint.step) or evaluate(
+        run_path, store_path, device=device
+    )
     return RunRecord(
         name=run_path.resolve().name,
         store=store,
@@ -121,8 +128,8 @@ def read_run(run_path: Path, store_path: Path, *, device: str | None) -> RunReco
         recipe=TrainRecipe.from_json(checkpoint.recipe),
         curves=TrainingCurves.of(updates),
         validations=tuple(v for v in lines if isinstance(v, Validation) and v.step <= checkpoint.step),
-        evaluation=_evaluation_on(store, folder, checkpoint.step)
-        or evaluate(run_path, store_path, device=device),
+        evaluation=evaluation,
+        sums=read_trajectory_sums(folder.trajectory_sums, MeasuredOn.of(evaluation)),
     )
 
 

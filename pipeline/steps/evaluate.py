@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.run_differences import DIFFERENCE, MeasuredRun, differences_to_first
 from pipeline.steps.requests import EvaluateRequest
 from train.measures.assess_run import assess_run
 from train.planning.search import Cem
@@ -14,6 +15,8 @@ def evaluate(
     request: EvaluateRequest, on_run: Callable[[Path], None] = lambda _run: None
 ) -> dict[str, dict[str, Any]]:
     """Contents of each run's evaluation.json by the run's path; `on_run` is told before each.
+
+    A run on the same store as the first has its differences to that under 'difference_to_first' as well.
 
     Raises RunNotFoundError, and what `train.measures.assess_run.assess_run` does.
     """
@@ -28,4 +31,10 @@ def evaluate(
             store_revision=request.store_revision,
             device=request.device,
         )
-    return measured
+    return _with_differences(measured)
+
+
+def _with_differences(measured: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    runs = {run: MeasuredRun.of(RunFolder(Path(run)), of_run) for run, of_run in measured.items()}
+    found = differences_to_first(runs)
+    return measured | {run: {**measured[run], DIFFERENCE: tree} for run, tree in found.items()}

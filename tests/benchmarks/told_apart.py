@@ -3,35 +3,39 @@
 Three runs on one store: one trained as usual, one that has made no update worth the name, and one trained on
 clips whose actions are those of other clips. All are measured alike, by `assess_run`. An untrained run with
 the residual head is copy-last-frame: every action leads it to the same latent. Runs that are there already
-are used again.
+are used again. They are told apart by the interval of their difference on the same starts, over trajectories.
 
     python tests/benchmarks/told_apart.py data/demo.zarr FOLDER --preset demo
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.assessment_table import shown_difference
 from tests.train.foreign_actions import with_foreign_actions
 from train.measures.assess_run import assess_run
+from train.measures.intervals import Interval
+from train.measures.measure_trees import SumsByName
+from train.measures.trajectory_sums_file import MeasuredOn, read_trajectory_sums
 from train.planning.search import Cem
 from train.recipe import TrainRecipe
 from train.recipe_defaults import recipe_for
+from train.run_folder import RunFolder
 from train.trainer import train
 from train.view import View
 
 TRAINED = "trained"
 OTHERS = ("untrained", "other clips' actions")
 HIGHER_IS_BETTER = ("gripper_sign", "hit_at")
-SAME_FOR_EVERY_RUN = ("idle", "chance", "encoded", "copy_last_frame_cent", "rotation", "seconds")
-
-Intervals = dict[str, Mapping[str, float]]
+SAME_FOR_EVERY_RUN = (
+    "idle", "chance", "encoded", "copy_last_frame_cent", "rotation", "seconds", "one_frame_ahead_by"
+)  # fmt: skip
 
 
 def main() -> None:
@@ -44,15 +48,13 @@ def main() -> None:
         OTHERS[0]: (_hardly_any(recipe), View.of_store),
         OTHERS[1]: (recipe, with_foreign_actions),
     }
-    measured = {}
+    sums = {}
     for name, (of_run, view_of) in runs.items():
         path = options.folder / name.replace("'", "").replace(" ", "-")
         train(of_run, options.store, path, view_of=view_of)
-        search = Cem(samples=options.samples, rounds=options.rounds)
-        assessed = assess_run(path, options.store, search=search, num_starts=options.starts)["assessment"]
-        measured[name] = dict(_intervals(assessed, ""))
+        sums[name] = _measured(path, options)
         print(f"Measured {path}.", flush=True)
-    _print_table(measured)
+    _print_table(sums)
 
 
 def _hardly_any(recipe: TrainRecipe) -> TrainRecipe:
@@ -62,42 +64,41 @@ def _hardly_any(recipe: TrainRecipe) -> TrainRecipe:
     )
 
 
-def _intervals(values: Any, name: str) -> Iterator[tuple[str, Mapping[str, float]]]:
-    """Every interval in it that depends on the run, by its place."""
-    if isinstance(values, Mapping) and "low" in values:
-        yield name, values
-    elif isinstance(values, Mapping):
-        for key, value in values.items():
-            if key != "one_frame_ahead_by" and not key.startswith(SAME_FOR_EVERY_RUN):
-                yield from _intervals(value, f"{name} {key}".strip())
-    elif isinstance(values, list):
-        for number, value in enumerate(values):
-            yield from _intervals(value, f"{name} #{number}")
+def _measured(path: Path, options: argparse.Namespace) -> SumsByName:
+    search = Cem(samples=options.samples, rounds=options.rounds)
+    evaluation = assess_run(path, options.store, search=search, num_starts=options.starts)
+    found = read_trajectory_sums(RunFolder(path).trajectory_sums, MeasuredOn.of(evaluation))
+    assert found is not None, "just written"
+    return found
 
 
-def _print_table(measured: dict[str, Intervals]) -> None:
-    table = Table(title="Mean [95 % interval over trajectories]; #0 to #3: 1, 2, 4, 8 frames ahead")
-    for column in ("", TRAINED, OTHERS[0], "apart", OTHERS[1], "apart"):
+def _print_table(sums: Mapping[str, SumsByName]) -> None:
+    table = Table(title="Mean [95 % interval over trajectories]; .../0 to 3: 1, 2, 4, 8 frames ahead")
+    for column in ("", TRAINED, OTHERS[0], "- trained", "apart", OTHERS[1], "- trained", "apart"):
         table.add_column(column)
-    for name, own in measured[TRAINED].items():
-        cells = [_shown(own)]
+    for name, own in sums[TRAINED].items():
+        if any(word in name for word in SAME_FOR_EVERY_RUN):
+            continue
+        cells = [_shown(own.interval())]
         for other in OTHERS:
-            theirs = measured[other][name]
-            cells += [_shown(theirs), _verdict(name, own, theirs)]
+            difference = sums[other][name].minus(own)
+            assert difference is not None, "all are measured on the same starts"
+            shown = shown_difference(difference.to_json())
+            cells += [_shown(sums[other][name].interval()), shown, _verdict(name, difference)]
         table.add_row(name, *cells)
-    Console(width=190).print(table)
+    Console(width=220).print(table)
 
 
-def _verdict(name: str, own: Mapping[str, float], theirs: Mapping[str, float]) -> str:
-    """Intervals that do not touch tell the runs apart; whether for the better is another question."""
-    if own["low"] <= theirs["high"] and theirs["low"] <= own["high"]:
+def _verdict(name: str, difference: Interval) -> str:
+    """An interval on one side of 0 tells the runs apart; whether for the better is another question."""
+    if difference.low <= 0.0 <= difference.high:
         return "no"
-    higher = own["mean"] > theirs["mean"]
-    return "yes" if higher == any(word in name for word in HIGHER_IS_BETTER) else "yes, worse"
+    trained_is_higher = difference.mean < 0.0
+    return "yes" if trained_is_higher == any(word in name for word in HIGHER_IS_BETTER) else "yes, worse"
 
 
-def _shown(interval: Mapping[str, float]) -> str:
-    return f"{interval['mean']:.3g} [{interval['low']:.3g}, {interval['high']:.3g}]"
+def _shown(interval: Interval) -> str:
+    return f"{interval.mean:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
 
 
 def _arguments() -> argparse.Namespace:

@@ -8,6 +8,8 @@ from typing import Any
 from train.assembly import UnsealedStoreError
 from train.evaluation import write_evaluation
 from train.measures.assessment import Assessment
+from train.measures.measure_trees import as_json, by_name
+from train.measures.trajectory_sums_file import MeasuredOn, write_trajectory_sums
 from train.opened_run import OpenedRun
 from train.planning.search import Search
 
@@ -21,7 +23,8 @@ def assess_run(
     store_revision: int | None = None,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure the run's last checkpoint in every way and write evaluation.json, the rest under 'assessment'.
+    """Measure the run's last checkpoint in every way and write evaluation.json, the rest under 'assessment';
+    trajectory_sums.parquet is what runs are compared by.
 
     Raises UnsealedStoreError for a store without statistics, LeakError, HeldOutError, SubsetError, and what
     `OpenedRun.open` raises.
@@ -36,5 +39,9 @@ def assess_run(
         predictor=run.predictor, view=run.view, device=run.device, num_starts=num_starts, search=search
     )
     assessment.ensure_no_leak()
-    errors, more = assessment.errors(), assessment.to_json()
-    return write_evaluation(run.folder, errors, run.view, run.checkpoint.step, assessment=more)
+    measures = assessment.measures()
+    measured_on = MeasuredOn(checkpoint_step=run.checkpoint.step, store_uuid=run.view.attributes.uuid)
+    write_trajectory_sums(run.folder.trajectory_sums, by_name(measures), measured_on)
+    return write_evaluation(
+        run.folder, assessment.errors(), run.view, run.checkpoint.step, assessment=as_json(measures)
+    )

@@ -21,9 +21,10 @@ from train.held_out import HeldOutClips
 from train.measures.breakdown import breakdown
 from train.measures.energy_landscape import energy_landscape
 from train.measures.fitting_clips import fitting_clips
-from train.measures.intervals import mean_interval, ratio_interval
+from train.measures.intervals import TrajectorySums
 from train.measures.leaks import ensure_no_leak
 from train.measures.linear_dynamics import LinearDynamics
+from train.measures.measure_trees import as_json
 from train.measures.planned_actions import action_score, planned_action_errors
 from train.measures.position_probe import PositionProbe
 from train.measures.prediction import L1, TEACHER_FORCED, PredictionScores
@@ -58,7 +59,12 @@ class Assessment:
     search: Search = field(default_factory=Cem)
 
     def to_json(self) -> dict[str, Any]:
-        """Every measure by name, each number with its interval. Raises HeldOutError, SubsetError."""
+        """Every measure by name, each number with its interval; raises what `measures` does."""
+        found: dict[str, Any] = as_json(self.measures())
+        return found
+
+    def measures(self) -> dict[str, Any]:
+        """The same as sums over trajectories. Raises HeldOutError, SubsetError."""
         starts = self._starts
         few = spread_over_trajectories(starts, self.num_starts)
         steps = list(steps_of(few))
@@ -110,11 +116,11 @@ class Assessment:
         own_SH, clusters = errors[L1], starts.trajectory_S
         return {
             "horizons": list(HORIZONS),
-            TEACHER_FORCED: mean_interval(forced_S, clusters).to_json(),
-            L1: [mean_interval(column, clusters).to_json() for column in own_SH.T],
+            TEACHER_FORCED: TrajectorySums.of_mean(forced_S, clusters),
+            L1: [TrajectorySums.of_mean(column, clusters) for column in own_SH.T],
             "ratio_to": {
                 name: [
-                    ratio_interval(ours, theirs, clusters).to_json()
+                    TrajectorySums.of_ratio(ours, theirs, clusters)
                     for ours, theirs in zip(own_SH.T, other_SH.T, strict=True)
                 ]
                 for name, other_SH in errors.items()
@@ -138,7 +144,7 @@ class Assessment:
             "horizons": list(HORIZONS),
             **{
                 name: [
-                    mean_interval(column, starts.trajectory_S).to_json()
+                    TrajectorySums.of_mean(column, starts.trajectory_S)
                     for column in np.stack([row[name] for row in rows]).T
                 ]
                 for name in rows[0]
@@ -194,13 +200,8 @@ class Assessment:
 
 
 def _means(scores: Mapping[str, NDArray[np.float64]], trajectory_S: NDArray[np.int64]) -> dict[str, Any]:
-    """Interval of each score over the starts that have it, and None where none has."""
-    means: dict[str, Any] = {}
-    for name, value_S in scores.items():
-        there = ~np.isnan(value_S)
-        means[name] = None
-        if there.any():
-            means[name] = mean_interval(value_S[there], trajectory_S[there]).to_json()
-        if there.any() and not there.all():
-            means[name]["num_starts"] = int(there.sum())
-    return means
+    """Sums of each score over the starts that have it, and None where none has."""
+    return {
+        name: None if np.isnan(value_S).all() else TrajectorySums.of_mean(value_S, trajectory_S)
+        for name, value_S in scores.items()
+    }

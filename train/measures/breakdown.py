@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from store_schema.tables import Trajectory
 from train.held_out import HeldOutClips
-from train.measures.intervals import mean_interval, ratio_interval
+from train.measures.intervals import TrajectorySums
 
 GROUPS = ("lab", "camera", "success")
 
@@ -33,9 +33,9 @@ def _by_value(
         chosen = value_S == value
         parts[value] = {
             "num_trajectories": len(np.unique(index_S[chosen])),
-            "l1": mean_interval(own_S[chosen], index_S[chosen]).to_json(),
-            "ratio_to_copy_last_frame": ratio_interval(
+            "l1": TrajectorySums.of_mean(own_S[chosen], index_S[chosen]),
+            "ratio_to_copy_last_frame": TrajectorySums.of_ratio(
                 own_S[chosen], copied_S[chosen], index_S[chosen]
-            ).to_json(),
+            ),
         }
     return parts

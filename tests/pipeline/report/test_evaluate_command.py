@@ -30,6 +30,21 @@ def test_runs_stand_side_by_side(evaluate, own_run):
     assert list(measured) == [str(own_run.run), str(other)]
     ours, theirs = (of["assessment"]["prediction"] for of in measured.values())
     assert ours == theirs
+    assert "difference_to_first" not in measured[str(own_run.run)]
+    difference = measured[str(other)]["difference_to_first"]
+    assert {"prediction", "planning", "energy", "retrieval", "probe"} >= difference.keys()
+    assert difference["prediction"]["l1"] == [{"mean": 0.0, "low": 0.0, "high": 0.0}] * 4
+
+
+def test_tells_people_how_far_runs_are_apart(evaluate, own_run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    other = own_run.run.with_name("other")
+    shutil.copytree(own_run.run, other)
+    code, out, _ = evaluate("--against", other)
+    assert code == 0
+    assert f"{other} - {own_run.run}" in out
+    assert "told apart where its interval lies on one side of 0" in out
+    assert "same" in out
 
 
 def test_tells_people_intervals_and_what_they_rest_on(evaluate):
