@@ -22,7 +22,7 @@ class MeasuredRun:
 
     @classmethod
     def of(cls, folder: RunFolder, evaluation: Mapping[str, Any]) -> "MeasuredRun":
-        """Raises SchemaError where trajectory_sums.parquet is broken."""
+        """Raises EvaluationError where trajectory_sums.parquet is broken."""
         sums = read_trajectory_sums(folder.trajectory_sums, MeasuredOn.of(evaluation))
         return cls(evaluation=evaluation, sums=sums)
 

@@ -14,7 +14,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from store_schema.errors import SchemaError
 from store_schema.tables import read_parquet, write_parquet
+from train.evaluation import EvaluationError
 from train.measures.intervals import TrajectorySums
 from train.measures.measure_trees import SumsByName
 
@@ -61,11 +63,17 @@ def write_trajectory_sums(path: Path, sums: SumsByName, measured_on: MeasuredOn)
 def read_trajectory_sums(path: Path, measured_on: MeasuredOn) -> SumsByName | None:
     """What was measured, and None where that is missing or was measured on something else.
 
-    Raises SchemaError where it is no such file.
+    Raises EvaluationError where it is no such file.
     """
     if not path.is_file():
         return None
-    table = read_parquet(path, SCHEMA)
+    try:
+        table = read_parquet(path, SCHEMA)
+    except SchemaError as error:
+        raise EvaluationError(
+            f"{path} is not what `evaluate` writes: {error} "
+            f"Remove it; `permafrost evaluate {path.parent}` measures again."
+        ) from error
     metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
     if {name: metadata.get(name) for name in vars(measured_on)} != measured_on.to_metadata():
         return None

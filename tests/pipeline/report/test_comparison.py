@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from matplotlib.figure import Figure
@@ -50,6 +51,32 @@ def test_the_table_has_a_cell_a_run_and_leaves_out_what_was_not_measured(runs):
     assert list(table) == ["what it is", *expected]
     for section, rows in expected.items():
         assert table[section] == {name: [cell, ""] for name, cell in rows}
+
+
+def test_measured_runs_on_one_store_are_set_against_the_first(runs):
+    better = replace(
+        runs[0],
+        name="better",
+        sums={name: replace(sums, value_C=0.5 * sums.value_C) for name, sums in runs[0].sums.items()},
+    )
+    comparison = Comparison(runs=(runs[0], better))
+    assert list(comparison.columns) == [ODD_NAME, "better", f"better - {ODD_NAME}"]
+    table = comparison.table()
+    halved = -0.5 * runs[0].evaluation["assessment"]["prediction"]["teacher_forced_l1"]["mean"]
+    assert table["prediction"]["L1 teacher-forced"][2].startswith(f"{halved:+.2g} [-")
+    assert table["what it is"]["updates"] == ["4", "4", ""]
+    assert "told apart" in comparison.differences_said()
+
+
+def test_runs_without_their_sums_or_of_other_stores_have_no_difference(runs):
+    elsewhere = {**runs[0].evaluation["measured_on"], "store_uuid": "another"}
+    others = (
+        replace(runs[0], name="old", sums=None),
+        replace(runs[0], name="far", evaluation={**runs[0].evaluation, "measured_on": elsewhere}),
+    )
+    comparison = Comparison(runs=(runs[0], *others))
+    assert list(comparison.columns) == [ODD_NAME, "old", "far"]
+    assert comparison.differences_said() == ""
 
 
 def test_says_which_runs_were_measured_and_on_what(runs):

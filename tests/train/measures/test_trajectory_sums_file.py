@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from store_schema.errors import SchemaError
+from train.evaluation import EvaluationError
 from train.measures.intervals import TrajectorySums
 from train.measures.trajectory_sums_file import MeasuredOn, read_trajectory_sums, write_trajectory_sums
 
@@ -44,5 +44,6 @@ def test_what_was_measured_on_something_else_is_not_taken(sums, tmp_path, other)
 
 def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "sums.parquet").write_bytes(b"no table")
-    with pytest.raises(SchemaError, match=r"sums\.parquet cannot be read"):
+    said = r"sums\.parquet cannot be read.* Remove it; `permafrost evaluate"
+    with pytest.raises(EvaluationError, match=said):
         read_trajectory_sums(tmp_path / "sums.parquet", HERE)
