@@ -38,7 +38,7 @@ from train.predictor import Predictor
 from train.view import View
 
 PLAN_HORIZONS: Final = (1, 3)
-FITTING_CLIPS: Final = 256
+FITTING_CLIPS: Final = 1024
 BATCH_CLIPS: Final = 8
 
 Scores = dict[str, NDArray[np.float64]]
@@ -137,7 +137,10 @@ class Assessment:
     def _probe(self, starts: HeldOutClips, steps: list[Step]) -> dict[str, Any]:
         config = self.predictor.config
         probe = PositionProbe.fit(
-            self._fitting_clips(), grid_height=config.grid_height, grid_width=config.grid_width
+            self._fitting_clips(),
+            horizons=HORIZONS,
+            grid_height=config.grid_height,
+            grid_width=config.grid_width,
         )
         rows = [self._probe_errors(probe, step) for step in steps]
         return {
@@ -153,18 +156,20 @@ class Assessment:
 
     def _probe_errors(self, probe: PositionProbe, step: Step) -> Scores:
         """Centimetres (H,) read from predicted latents, from encoded ones, and from the first frame kept."""
+        first_ND = step.latents_TND[0]
         predicted_TND = rollout(
-            self.predictor, step.latents_TND[None, 0], step.states_TA[None, 0], step.actions_TA[None]
+            self.predictor, first_ND[None], step.states_TA[None, 0], step.actions_TA[None]
         )[0]
         scored = [horizon - 1 for horizon in HORIZONS]
-        positions_H3 = step.states_TA[1:, :3][scored]
-        kept_HND = step.latents_TND[:1].expand(len(scored), -1, -1)
         seen = {
             "predicted_centimetres": predicted_TND[scored],
             "encoded_centimetres": step.latents_TND[1:][scored],
-            "copy_last_frame_centimetres": kept_HND,
+            "copy_last_frame_centimetres": first_ND.expand(len(scored), -1, -1),
         }
-        return {name: 100 * probe.errors_metres(latents, positions_H3) for name, latents in seen.items()}
+        return {
+            name: 100 * probe.errors_metres(latents_HND, first_ND, step.states_TA)
+            for name, latents_HND in seen.items()
+        }
 
     def _fitting_clips(self) -> Any:
         return fitting_clips(

@@ -28,7 +28,8 @@ def energy_landscape(planner: Planner, steps: Iterable[Step]) -> dict[str, NDArr
     rank: share of the samples that lie lower, equal ones counted half: 0 at best and 0.5 by chance.
     minimum_centimetres: distance of the lowest sample from the recorded action. chance_centimetres: mean
     distance of all samples from it.
-    gripper_sign: 1 where the lowest sample moves the gripper as recorded, 0 where not, NaN where it stood.
+    gripper_sign: 1 where the recorded action lies lower than the one that moves the gripper the other way and
+    is else the same, 0 where higher, one half where neither, NaN where the gripper stood still.
     """
     rows = [_landscape_of(planner, step, number) for number, step in enumerate(steps)]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -39,16 +40,23 @@ def _landscape_of(planner: Planner, step: Step, seed: int) -> dict[str, float]:
     sample_SA = uniform_actions(planner, NUM_SAMPLES, seed)
     # Rotation is given, not searched, so that samples differ from the recording by what planners choose.
     sample_SA[:, 3:6] = recorded_A[3:6]
-    tried_SHA = torch.cat([recorded_A[None], sample_SA])[:, None]
+    tried_SHA = torch.cat([recorded_A[None], _other_way(recorded_A)[None], sample_SA])[:, None]
     energy_S = planner.energies(step.latents_TND[0], step.states_TA[0], step.latents_TND[1], tried_SHA)
+    recorded, other_way, sample_S = energy_S[0], energy_S[1], energy_S[2:]
     distance_S = 100 * (sample_SA[:, XYZ] - recorded_A[XYZ]).norm(dim=-1)
-    lowest = int(energy_S[1:].argmin())
+    gripper_moves = float(recorded_A[GRIPPER].abs()) >= MOVING_GRIPPER
     return {
-        "rank": share_below(energy_S[1:], energy_S[0]),
-        "minimum_centimetres": float(distance_S[lowest]),
+        "rank": share_below(sample_S, recorded),
+        "minimum_centimetres": float(distance_S[sample_S.argmin()]),
         "chance_centimetres": float(distance_S.mean()),
-        "gripper_sign": _same_sign(sample_SA[lowest, GRIPPER], recorded_A[GRIPPER]),
+        "gripper_sign": 1.0 - share_below(other_way[None], recorded) if gripper_moves else float("nan"),
     }
+
+
+def _other_way(recorded_A: Tensor) -> Tensor:
+    other_A = recorded_A.clone()
+    other_A[GRIPPER] *= -1
+    return other_A
 
 
 def share_below(energy_S: Tensor, recorded: Tensor) -> float:
@@ -62,9 +70,3 @@ def uniform_actions(planner: Planner, num_samples: int, seed: int) -> Tensor:
     generator = torch.Generator(planner.device).manual_seed(seed)
     uniform_SA = torch.rand(num_samples, 7, generator=generator, device=planner.device) * 2 - 1
     return uniform_SA * planner.bounds.limits(uniform_SA)
-
-
-def _same_sign(chosen_1: Tensor, recorded_1: Tensor) -> float:
-    if float(recorded_1.abs()) < MOVING_GRIPPER:
-        return float("nan")
-    return float(chosen_1.sign() == recorded_1.sign())

@@ -16,7 +16,9 @@ _SEED: Final = 0
 
 
 def fitting_clips(view: View, *, clip_frames: int, num_clips: int, batch_clips: int) -> Iterator[Clips]:
-    """About `num_clips` clips of training trajectories, the same at every call; none of the held-out ones.
+    """At most `num_clips` clips of training trajectories, the same at every call; none of the held-out ones.
+
+    None comes twice, so that leaving one out leaves it out.
 
     Raises SubsetError where no training trajectory is long enough.
     """
@@ -27,6 +29,7 @@ def fitting_clips(view: View, *, clip_frames: int, num_clips: int, batch_clips: 
         sample_by=SampleBy.WINDOW,
         seed=_SEED,
     )
-    parts = np.array_split(sampler.draw(0), -(-num_clips // batch_clips))
+    drawn = np.unique(sampler.draw(0))
+    parts = np.array_split(drawn, -(-len(drawn) // batch_clips))
     with view.clips.stream(iter(parts), clip_frames=clip_frames, max_clips=batch_clips) as stream:
         yield from stream

@@ -28,8 +28,8 @@ SCORE_ZERO_METRES: Final = 0.1
 def planned_action_errors(planner: Planner, steps: Iterable[Step]) -> dict[str, NDArray[np.float64]]:
     """For every start (S,): distances of the plan's end from the recorded one, and what it took.
 
-    xyz_centimetres: Euclidean. xyz_sum_metres: absolute errors summed over the axes. idle_centimetres: the
-    Euclidean error of doing nothing. rotation_degrees, gripper, seconds_per_action.
+    xyz_centimetres: Euclidean. xyz_sum_metres: absolute errors summed over the axes. gripper: 0..1.
+    idle_centimetres, idle_gripper: the errors of doing nothing. rotation_degrees, seconds_per_action.
     """
     rows = [_errors_of(planner, step) for step in steps]
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -56,6 +56,7 @@ def _errors_of(planner: Planner, step: Step) -> dict[str, float]:
         "idle_centimetres": 100 * float(recorded_A[XYZ].norm()),
         "rotation_degrees": math.degrees(_angle_radians(recorded_A[ROTATION])),
         "gripper": float(off_A[GRIPPER].abs()),
+        "idle_gripper": float(recorded_A[GRIPPER].abs()),
         "seconds_per_action": seconds / planner.horizon,
     }
 

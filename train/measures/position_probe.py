@@ -1,12 +1,14 @@
-"""Where a latent says that the end effector is: a ridge probe, fitted on encoded frames of training clips.
+"""How far latents say that the end effector has moved: ridge probes, fitted on encoded training frames.
 
-A prediction from which the position can still be read has kept what a planner needs.
-Legend: X frames, N tokens per frame, D encoder width, F features.
+The position is read relative to that of the first frame, which is known whenever one plans: where a robot
+stands in its own coordinates cannot be told from one picture of a camera that may stand anywhere, how far it
+has moved between two pictures can. A prediction from which it is read has kept what a planner needs.
+Legend: B clips, H horizons, N tokens per frame, D encoder width, F features, X frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,38 +25,71 @@ from train.clips import Clips
 
 GRID_LIMIT: Final = 4
 """Tokens are averaged to a grid of at most 4 x 4, so that features stay fewer than memory."""
-PENALTIES: Final = tuple(10.0**power for power in range(-1, 7))
+PENALTIES: Final = tuple(np.logspace(0, 6, 13))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PositionProbe:
-    """Latents in, xyz in metres out."""
+    """Change of a latent in, change of xyz in metres out; a regression for each horizon."""
 
+    horizons: tuple[int, ...]
     grid_height: int
     grid_width: int
-    regression: Any
+    regressions: tuple[Any, ...]
 
     @classmethod
-    def fit(cls, batches: Iterable[Clips], *, grid_height: int, grid_width: int) -> PositionProbe:
-        """Fit on the first and the last frame of every clip; the penalty is chosen by leaving one out."""
-        features, positions = [], []
+    def fit(
+        cls, batches: Iterable[Clips], *, horizons: Sequence[int], grid_height: int, grid_width: int
+    ) -> PositionProbe:
+        """Fit on what changes within `horizons` frames of the first of every clip.
+
+        The penalty of each is chosen by leaving one clip out.
+        """
+        features, moves = [], []
         for clips in batches:
-            ends_BTND = clips.latents_BTND[:, [0, -1]]
-            features.append(_features(ends_BTND.flatten(0, 1), grid_height, grid_width))
-            positions.append(clips.states_BTA[:, [0, -1], :3].flatten(0, 1).cpu().numpy())
-        regression = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-        regression.fit(np.concatenate(features), np.concatenate(positions))
-        return cls(grid_height=grid_height, grid_width=grid_width, regression=regression)
+            changed_BHND = clips.latents_BTND[:, list(horizons)] - clips.latents_BTND[:, :1]
+            features.append(_features(changed_BHND, grid_height, grid_width))
+            moves.append(_moves_metres(clips.states_BTA, horizons))
+        features_BHF, moves_BH3 = np.concatenate(features), np.concatenate(moves)
+        regressions = tuple(
+            _ridge().fit(features_BHF[:, number], moves_BH3[:, number]) for number in range(len(horizons))
+        )
+        return cls(
+            horizons=tuple(horizons), grid_height=grid_height, grid_width=grid_width, regressions=regressions
+        )
 
-    def errors_metres(self, latents_XND: Tensor, positions_X3: Tensor) -> NDArray[np.float64]:
-        """Distance (X,) of the position read from each latent to the recorded one."""
-        read_X3 = self.regression.predict(_features(latents_XND, self.grid_height, self.grid_width))
-        return np.asarray(np.linalg.norm(read_X3 - positions_X3.cpu().numpy(), axis=1), dtype=np.float64)
+    def errors_metres(
+        self, latents_HND: Tensor, first_latent_ND: Tensor, states_TA: Tensor
+    ) -> NDArray[np.float64]:
+        """Distance (H,) of the position read from each horizon's latent to the recorded one.
+
+        states_TA: of the clip that begins with the first latent.
+        """
+        features_HF = _features(latents_HND - first_latent_ND, self.grid_height, self.grid_width)
+        read_H3 = np.concatenate([
+            regression.predict(features_F[None])
+            for regression, features_F in zip(self.regressions, features_HF, strict=True)
+        ])  # fmt: skip
+        off_H3 = read_H3 - _moves_metres(states_TA, self.horizons)
+        return np.asarray(np.linalg.norm(off_H3, axis=-1), dtype=np.float64)
 
 
-def _features(latents_XND: Tensor, grid_height: int, grid_width: int) -> NDArray[np.float32]:
-    grid_XDHW = torch.unflatten(latents_XND.float().mT, -1, (grid_height, grid_width))
+def _ridge() -> Any:
+    """Without an intercept: where nothing has changed, nothing has moved."""
+    return make_pipeline(StandardScaler(with_mean=False), RidgeCV(PENALTIES, fit_intercept=False))
+
+
+def _moves_metres(states: Tensor, horizons: Sequence[int]) -> NDArray[np.float32]:
+    """Change of xyz from frame 0 of (..., T, A) to each horizon, (..., H, 3)."""
+    xyz = states[..., :3]
+    moves: NDArray[np.float32] = (xyz[..., list(horizons), :] - xyz[..., :1, :]).float().cpu().numpy()
+    return moves
+
+
+def _features(latents: Tensor, grid_height: int, grid_width: int) -> NDArray[np.float32]:
+    """(..., N, D) to (..., F), averaged to the small grid."""
+    grid_XDHW = torch.unflatten(latents.float().mT, -1, (grid_height, grid_width)).flatten(0, -4)
     size = min(grid_height, GRID_LIMIT), min(grid_width, GRID_LIMIT)
     pooled_XF = F.adaptive_avg_pool2d(grid_XDHW, size).flatten(1)
-    features_XF: NDArray[np.float32] = pooled_XF.to(torch.float32).cpu().numpy()
-    return features_XF
+    features: NDArray[np.float32] = pooled_XF.reshape(*latents.shape[:-2], -1).cpu().numpy()
+    return features

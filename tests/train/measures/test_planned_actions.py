@@ -10,7 +10,9 @@ OFFSET = torch.tensor([0.03, 0.0, -0.04, 0.0, 0.0, 0.0, 0.1])
 def test_an_action_as_recorded_has_no_error(told_planner, told_steps):
     errors = planned_action_errors(told_planner(), told_steps(6))
     assert errors["xyz_centimetres"] == pytest.approx(0.0, abs=1e-4)
+    assert errors["gripper"] == pytest.approx(0.0, abs=1e-6)
     assert errors["idle_centimetres"].min() > 0.5
+    assert errors["idle_gripper"].max() > 0.1
     assert errors["rotation_degrees"] == pytest.approx(0.0, abs=1e-3)
 
 
@@ -18,6 +20,7 @@ def test_errors_are_those_of_the_end_of_the_plan(told_planner, told_steps):
     errors = planned_action_errors(told_planner(), told_steps(5, offset_A=OFFSET))
     assert errors["xyz_centimetres"] == pytest.approx(5.0, rel=1e-4)
     assert errors["xyz_sum_metres"] == pytest.approx(0.07, rel=1e-4)
+    assert errors["gripper"] == pytest.approx(0.1, rel=1e-4)
 
 
 def test_three_steps_are_compared_with_the_change_over_three(told_planner, told_steps):

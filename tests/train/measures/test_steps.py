@@ -48,6 +48,12 @@ def test_baselines_are_fitted_on_training_trajectories_alone(view):
     assert not of_training & held_out
 
 
+def test_no_clip_is_fitted_on_twice(view):
+    clips = list(fitting_clips(view, clip_frames=4, num_clips=500, batch_clips=8))
+    first_states = [tuple(state) for batch in clips for state in batch.states_BTA[:, 0].tolist()]
+    assert 8 < len(first_states) == len(set(first_states)) < 500
+
+
 def test_the_change_over_steps_is_that_of_the_states(view):
     step = next(steps_of(HeldOutClips.of(view, CLIP_FRAMES)))
     torch.testing.assert_close(step.change(3)[:3], step.states_TA[3, :3] - step.states_TA[0, :3])
