@@ -1,16 +1,34 @@
 """Runs against the first of them, on the same held-out starts."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.assessment_table import columns_of
+from pipeline.errors import OptionError
 from train.measures.measure_trees import SumsByName, differences
 from train.measures.trajectory_sums_file import MeasuredOn, read_trajectory_sums
 from train.run_folder import RunFolder
 
 DIFFERENCE: Final = "difference_to_first"
 """Beside a run's evaluation, where it was measured together with others."""
+
+
+def ensure_comparable(runs: Sequence[Path]) -> None:
+    """Before the first is measured, which takes minutes.
+
+    Raises RunNotFoundError where one has no checkpoint, OptionError where one is named twice.
+    """
+    for run in runs:
+        RunFolder(run).ensure_trained()
+    folder, times = Counter(run.resolve() for run in runs).most_common(1)[0]
+    if times > 1:
+        raise OptionError(
+            f"Run {folder} is named {times} times; a run is compared with others than itself. "
+            "Leave it out of --against."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.run_differences import DIFFERENCE, MeasuredRun, differences_to_first
+from pipeline.run_differences import DIFFERENCE, MeasuredRun, differences_to_first, ensure_comparable
 from pipeline.steps.requests import EvaluateRequest
 from train.measures.assess_run import assess_run
 from train.planning.search import Cem
@@ -18,8 +18,10 @@ def evaluate(
 
     A run on the same store as the first has its differences to that under 'difference_to_first' as well.
 
-    Raises RunNotFoundError, and what `train.measures.assess_run.assess_run` does.
+    Raises RunNotFoundError, OptionError where a run is named twice, and what
+    `train.measures.assess_run.assess_run` does.
     """
+    ensure_comparable(request.runs)
     measured = {}
     for run in request.runs:
         on_run(run)

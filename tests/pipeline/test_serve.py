@@ -96,7 +96,7 @@ def test_choices_and_bounds_are_those_of_the_command(schemas):
         ("fit", {"batch_clips": 0}, "batch_clips is 0; it must be at least 1."),
         ("train", {"preset": "large"}, "There is no predictor preset 'large'"),
         ("fit", {"encoder": "vjepa2-vitg"}, "--encoder: only with --online"),
-        ("report", {}, "There is no run in"),
+        ("report", {}, "There is no checkpoint in"),
     ],
 )
 def test_what_cannot_be_is_named_as_on_the_command_line(tmp_path, step, parameters, message):

@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from train.run_folder import RunFolder
+
 FEW = ("--starts", 2, "--samples", 12, "--rounds", 2)
 
 
@@ -34,6 +36,23 @@ def test_runs_stand_side_by_side(evaluate, own_run):
     difference = measured[str(other)]["difference_to_first"]
     assert {"prediction", "planning", "energy", "retrieval", "probe"} >= difference.keys()
     assert difference["prediction"]["l1"] == [{"mean": 0.0, "low": 0.0, "high": 0.0}] * 4
+
+
+def test_a_run_is_not_compared_with_itself(evaluate, own_run, permafrost):
+    same = own_run.run / ".." / own_run.run.name
+    code, _, err = evaluate("--against", same)
+    assert code == 1
+    assert f"Run {own_run.run} is named 2 times" in err
+    code, _, err = permafrost("report", own_run.run, "--against", same)
+    assert code == 1
+    assert "Leave it out of --against" in err
+
+
+def test_a_run_that_is_not_there_is_named_before_the_first_is_measured(evaluate, own_run, tmp_path):
+    code, _, err = evaluate("--against", tmp_path / "nothing")
+    assert code == 1
+    assert f"There is no checkpoint in {tmp_path / 'nothing'}" in err
+    assert not RunFolder(own_run.run).trajectory_sums.exists()
 
 
 def test_tells_people_how_far_runs_are_apart(evaluate, own_run, monkeypatch):
