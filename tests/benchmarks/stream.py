@@ -8,7 +8,8 @@ warm        windows in the page cache against one thread that copies as many byt
 busy        batches while the main thread runs Python between two of them for as long as a batch takes to
             read: 1 is full overlap, 0.5 none
 cold        windows whose files the page cache was asked to drop, against the faster of two ways to read
-            other files of the store from end to end
+            other files of the store from end to end, and against threads that read the same bytes of the
+            same files past the page cache and do nothing else: what the disk gives when asked like that
 readers     cold again, by how many threads read at once; `later`: scales, states and actions have stayed in
             the page cache, as they do from the second epoch on
 lengths     cold again, by frames a window
@@ -24,6 +25,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
 from itertools import chain, cycle, islice
@@ -45,6 +47,7 @@ from train.reader_processes import reading_processes
 from train.readers import RING_SIZE, OpenRing, reading_threads
 from train.stream import StoreClips, StoreStream
 
+BLOCK_BYTES = direct_io.BLOCK_BYTES
 HANDED_OVER = torch.device("meta")
 """Takes a batch and computes nothing: what is left is the work of the stream."""
 H200_BF16_FLOPS = 989e12
@@ -116,22 +119,26 @@ def busy(store: Store) -> None:
 
 
 def cold(store: Store) -> None:
-    """Of the disk's sequential rate."""
+    """Of the disk's sequential rate, and of its rate at reading these windows."""
     found = Rounds()
     for number in range(ROUNDS):
         others, batches = halves(store, CLIP_FRAMES, number)
+        ways: dict[str, Callable[[], float]] = {
+            "sequential, buffered": partial(sequential, others, direct=False),
+            "sequential, direct": partial(sequential, others, direct=True),
+            "stream, buffered": partial(cold_rate, store, batches, direct=False),
+            "stream, direct": partial(cold_rate, store, batches, direct=True),
+            "bare reads, direct": partial(bare_reads, store, batches),
+        }
         # Turned round every time, so that a disk that slows down slows all of them.
-        for turn in range(4):
-            way = (turn + number) % 4
-            if way < 2:
-                add(found, f"sequential, {('buffered', 'direct')[way]}", sequential(others, direct=way == 1))
-            else:
-                name = f"stream, {('buffered', 'direct')[way - 2]}"
-                add(found, name, cold_rate(store, batches, direct=way == 3))
+        names = list(ways)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            add(found, name, ways[name]())
     fastest = [
         max(pair) for pair in zip(found["sequential, buffered"], found["sequential, direct"], strict=True)
     ]
     print_ratios({"sequential, the faster": fastest, **found}, "sequential, the faster")
+    print_ratios({name: r for name, r in found.items() if name.endswith("direct")}, "bare reads, direct")
 
 
 def readers(store: Store) -> None:
@@ -275,6 +282,38 @@ def sequential(paths: list[Path], *, direct: bool, block_bytes: int = 2**23) -> 
         os.close(descriptor)
         done += offset
     return done / (time.perf_counter() - started)
+
+
+def bare_reads(store: Store, batches: Batches, num_threads: int = 32) -> float:
+    """Bytes a second of the windows' latents by threads that read whole blocks and look at none."""
+    reads = [read for batch in batches for first in batch.tolist() for read in reads_of(store, first)]
+    forget([path for path, _, _ in reads])
+    descriptors = {path: os.open(path, os.O_RDONLY | os.O_DIRECT) for path, _, _ in reads}
+    memory = [memoryview(pages(max(size for _, _, size in reads))) for _ in range(num_threads)]
+
+    def read_share(thread: int) -> int:
+        return sum(
+            os.preadv(descriptors[path], [memory[thread][:size]], offset)
+            for path, offset, size in reads[thread::num_threads]
+        )
+
+    with ThreadPoolExecutor(num_threads) as threads:
+        started = time.perf_counter()
+        done = sum(threads.map(read_share, range(num_threads)))
+        seconds = time.perf_counter() - started
+    for descriptor in descriptors.values():
+        os.close(descriptor)
+    return done / seconds
+
+
+def reads_of(store: Store, first: int) -> Iterator[tuple[Path, int, int]]:
+    """Path, offset and bytes, in whole blocks of the disk, of the latents of a window."""
+    spec = store.specs["latents"]
+    for slot in range(first // 128, (first + CLIP_FRAMES - 1) // 128 + 1):
+        begins, ends = max(first - slot * 128, 0), min(first + CLIP_FRAMES - slot * 128, 128)
+        offset = begins * spec.item_bytes // BLOCK_BYTES * BLOCK_BYTES
+        num_blocks = -(-(ends * spec.item_bytes - offset) // BLOCK_BYTES)
+        yield store.path / slot_path(spec, slot), offset, num_blocks * BLOCK_BYTES
 
 
 def forget(paths: list[Path]) -> None:

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.assessment_table import shown_difference
-from tests.conftest import write_store
 from tests.train.foreign_actions import with_foreign_actions
+from tests.train.moving_store import write_moving_store
 from train.measures.assess_run import assess_run
 from train.measures.intervals import Interval
 from train.measures.measure_trees import SumsByName
@@ -70,10 +70,8 @@ def _hardly_any(recipe: TrainRecipe) -> TrainRecipe:
 
 
 def _drawn_store(path: Path) -> Path:
-    """Without rotation, which is not planned: a plan would make up for it by moving."""
     if not path.exists():
-        trajectories = [(24, "train")] * 120 + [(48, "validation")] * 24
-        write_store(path, trajectories=trajectories, action_std=(0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.1))
+        write_moving_store(path, [(24, "train")] * 120 + [(48, "validation")] * 24)
     return path
 
 

@@ -23,10 +23,10 @@ from train.measures.energy_landscape import energy_landscape
 from train.measures.fitting_clips import fitting_clips
 from train.measures.intervals import TrajectorySums
 from train.measures.leaks import ensure_no_leak
-from train.measures.linear_dynamics import LinearDynamics
+from train.measures.linear_dynamics import LinearDynamics, LinearFit
 from train.measures.measure_trees import as_json
 from train.measures.planned_actions import action_score, planned_action_errors
-from train.measures.position_probe import PositionProbe
+from train.measures.position_probe import PositionProbe, ProbeFit
 from train.measures.prediction import L1, TEACHER_FORCED, PredictionScores
 from train.measures.retrieval import retrieval
 from train.measures.steps import Step, spread_over_trajectories, steps_of
@@ -94,10 +94,23 @@ class Assessment:
         return HeldOutClips.of(self.view, CLIP_FRAMES)
 
     @cached_property
+    def _fits(self) -> tuple[LinearDynamics, PositionProbe]:
+        """Both from one pass over the clips, which at full size are gigabytes."""
+        config = self.predictor.config
+        linear = LinearFit()
+        probe = ProbeFit(horizons=HORIZONS, grid_height=config.grid_height, grid_width=config.grid_width)
+        clips_of_training = fitting_clips(
+            self.view, clip_frames=CLIP_FRAMES, num_clips=FITTING_CLIPS, batch_clips=BATCH_CLIPS
+        )
+        for clips in clips_of_training:
+            linear.add(clips)
+            probe.add(clips)
+        return linear.fitted(), probe.fitted()
+
+    @cached_property
     def _scores(self) -> PredictionScores:
-        linear = LinearDynamics.fit(self._fitting_clips())
         with torch.no_grad(), autocast(self.device):
-            return PredictionScores.of(self.predictor, linear, self._starts, batch_clips=BATCH_CLIPS)
+            return PredictionScores.of(self.predictor, self._fits[0], self._starts, batch_clips=BATCH_CLIPS)
 
     def _planner(self, horizon: int) -> Planner:
         return Planner(
@@ -135,14 +148,7 @@ class Assessment:
         return {"action_score": action_score(scores["xyz_sum_metres"]), **_means(scores, clusters)}
 
     def _probe(self, starts: HeldOutClips, steps: list[Step]) -> dict[str, Any]:
-        config = self.predictor.config
-        probe = PositionProbe.fit(
-            self._fitting_clips(),
-            horizons=HORIZONS,
-            grid_height=config.grid_height,
-            grid_width=config.grid_width,
-        )
-        rows = [self._probe_errors(probe, step) for step in steps]
+        rows = [self._probe_errors(self._fits[1], step) for step in steps]
         return {
             "horizons": list(HORIZONS),
             **{
@@ -170,11 +176,6 @@ class Assessment:
             name: 100 * probe.errors_metres(latents_HND, first_ND, step.states_TA)
             for name, latents_HND in seen.items()
         }
-
-    def _fitting_clips(self) -> Any:
-        return fitting_clips(
-            self.view, clip_frames=CLIP_FRAMES, num_clips=FITTING_CLIPS, batch_clips=BATCH_CLIPS
-        )
 
     def _share_within_bounds(self, steps: list[Step]) -> float:
         planned = [*range(3), 6]

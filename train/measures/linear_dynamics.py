@@ -5,7 +5,6 @@ Legend: B clips, T frames, N tokens per frame, D encoder width, A action size (7
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,19 +25,6 @@ class LinearDynamics:
 
     weight_PD: Tensor
 
-    @classmethod
-    def fit(cls, batches: Iterable[Clips]) -> LinearDynamics:
-        """Ridge regression over all steps of all clips, in float64 and in the memory of one batch."""
-        gram_PP, moment_PD = torch.zeros(()), torch.zeros(())
-        for clips in batches:
-            input_XP = _inputs(clips.latents_BTND[:, :-1], clips.actions_BTA, clips.states_BTA[:, :-1])
-            change_XD = clips.latents_BTND.diff(dim=1).flatten(0, 2).double()
-            gram_PP = input_XP.mT @ input_XP + gram_PP
-            moment_PD = input_XP.mT @ change_XD + moment_PD
-        shift = RIDGE * gram_PP.diagonal().mean()
-        eye_PP = torch.eye(len(gram_PP), dtype=gram_PP.dtype, device=gram_PP.device)
-        return cls(weight_PD=torch.linalg.solve(gram_PP + shift * eye_PP, moment_PD).float())
-
     def rollout(self, first_BND: Tensor, first_state_BA: Tensor, actions_BTA: Tensor) -> Tensor:
         """Open loop as `train.objective.rollout`: normalised latents (B, T, N, D) of T actions."""
         latent_BND, state_BA, predicted = first_BND, first_state_BA, []
@@ -50,6 +36,28 @@ class LinearDynamics:
             state_BA = integrate_pose(state_BA, action_BA)
             predicted.append(latent_BND)
         return torch.stack(predicted, dim=1)
+
+
+class LinearFit:
+    """Ridge regression over all steps of the added clips, in float64 and in the memory of one batch."""
+
+    def __init__(self) -> None:
+        self._gram_PP, self._moment_PD = torch.zeros(()), torch.zeros(())
+
+    def add(self, clips: Clips) -> None:
+        """Take one batch in."""
+        input_XP = _inputs(clips.latents_BTND[:, :-1], clips.actions_BTA, clips.states_BTA[:, :-1])
+        change_XD = clips.latents_BTND.diff(dim=1).flatten(0, 2).double()
+        self._gram_PP = input_XP.mT @ input_XP + self._gram_PP
+        self._moment_PD = input_XP.mT @ change_XD + self._moment_PD
+
+    def fitted(self) -> LinearDynamics:
+        """Of all that was added."""
+        gram_PP = self._gram_PP
+        shift = RIDGE * gram_PP.diagonal().mean()
+        eye_PP = torch.eye(len(gram_PP), dtype=gram_PP.dtype, device=gram_PP.device)
+        weight_PD = torch.linalg.solve(gram_PP + shift * eye_PP, self._moment_PD).float()
+        return LinearDynamics(weight_PD=weight_PD)
 
 
 def _inputs(latents_BTND: Tensor, actions_BTA: Tensor, states_BTA: Tensor) -> Tensor:

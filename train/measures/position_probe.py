@@ -8,7 +8,7 @@ Legend: B clips, H horizons, N tokens per frame, D encoder width, F features, X 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,27 +37,6 @@ class PositionProbe:
     grid_width: int
     regressions: tuple[Any, ...]
 
-    @classmethod
-    def fit(
-        cls, batches: Iterable[Clips], *, horizons: Sequence[int], grid_height: int, grid_width: int
-    ) -> PositionProbe:
-        """Fit on what changes within `horizons` frames of the first of every clip.
-
-        The penalty of each is chosen by leaving one clip out.
-        """
-        features, moves = [], []
-        for clips in batches:
-            changed_BHND = clips.latents_BTND[:, list(horizons)] - clips.latents_BTND[:, :1]
-            features.append(_features(changed_BHND, grid_height, grid_width))
-            moves.append(_moves_metres(clips.states_BTA, horizons))
-        features_BHF, moves_BH3 = np.concatenate(features), np.concatenate(moves)
-        regressions = tuple(
-            _ridge().fit(features_BHF[:, number], moves_BH3[:, number]) for number in range(len(horizons))
-        )
-        return cls(
-            horizons=tuple(horizons), grid_height=grid_height, grid_width=grid_width, regressions=regressions
-        )
-
     def errors_metres(
         self, latents_HND: Tensor, first_latent_ND: Tensor, states_TA: Tensor
     ) -> NDArray[np.float64]:
@@ -72,6 +51,34 @@ class PositionProbe:
         ])  # fmt: skip
         off_H3 = read_H3 - _moves_metres(states_TA, self.horizons)
         return np.asarray(np.linalg.norm(off_H3, axis=-1), dtype=np.float64)
+
+
+class ProbeFit:
+    """Fits on what changes within `horizons` frames of the first of every clip that is added."""
+
+    def __init__(self, *, horizons: Sequence[int], grid_height: int, grid_width: int) -> None:
+        self._horizons = tuple(horizons)
+        self._grid = grid_height, grid_width
+        self._features_BHF: list[NDArray[np.float32]] = []
+        self._moves_BH3: list[NDArray[np.float32]] = []
+
+    def add(self, clips: Clips) -> None:
+        """Take one batch in; what is kept of it is averaged to the small grid."""
+        changed_BHND = clips.latents_BTND[:, list(self._horizons)] - clips.latents_BTND[:, :1]
+        self._features_BHF.append(_features(changed_BHND, *self._grid))
+        self._moves_BH3.append(_moves_metres(clips.states_BTA, self._horizons))
+
+    def fitted(self) -> PositionProbe:
+        """Of all that was added; the penalty of each regression is chosen by leaving one clip out."""
+        features_BHF, moves_BH3 = np.concatenate(self._features_BHF), np.concatenate(self._moves_BH3)
+        regressions = tuple(
+            _ridge().fit(features_BHF[:, number], moves_BH3[:, number])
+            for number in range(len(self._horizons))
+        )
+        height, width = self._grid
+        return PositionProbe(
+            horizons=self._horizons, grid_height=height, grid_width=width, regressions=regressions
+        )
 
 
 def _ridge() -> Any:

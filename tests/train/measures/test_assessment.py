@@ -7,6 +7,7 @@ import torch
 
 from store_schema.store import Store
 from tests.train.foreign_actions import with_foreign_actions
+from tests.train.moving_store import write_moving_store
 from train.assembly import UnsealedStoreError, predictor_config
 from train.checkpoint import Checkpoint
 from train.evaluation import evaluate, read_evaluation
@@ -27,12 +28,9 @@ RECIPE = {"steps": 200, "batch_clips": 16, "micro_batch_clips": 16, "clip_frames
 
 
 @pytest.fixture(scope="module")
-def moving_store(make_store, tmp_path_factory):
+def moving_store(tmp_path_factory):
     lengths = [(24, "train")] * 30 + [(20, "validation")] * 8
-    # No rotation: it is not planned, and a plan would make up for it by moving.
-    action_std = (0.1, 0.1, 0.1, 0.0, 0.0, 0.0, 0.1)
-    path = tmp_path_factory.mktemp("assessed") / "store.zarr"
-    return make_store(path, trajectories=lengths, action_std=action_std)
+    return write_moving_store(tmp_path_factory.mktemp("assessed") / "store.zarr", lengths)
 
 
 @pytest.fixture(scope="module")

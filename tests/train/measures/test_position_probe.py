@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from train.clips import Clips
-from train.measures.position_probe import PositionProbe
+from train.measures.position_probe import PositionProbe, ProbeFit
 
 GENERATOR = torch.Generator().manual_seed(0)
 MAP = torch.randn(3, 12 * 5, generator=GENERATOR)
@@ -22,7 +22,10 @@ def clips_that_show_movement(num_clips: int) -> Clips:
 
 
 def fitted(clips: Clips) -> PositionProbe:
-    return PositionProbe.fit([clips], horizons=HORIZONS, grid_height=3, grid_width=4)
+    fit = ProbeFit(horizons=HORIZONS, grid_height=3, grid_width=4)
+    for half in range(2):
+        fit.add(Clips(**{name: tensor[half::2] for name, tensor in vars(clips).items()}))
+    return fit.fitted()
 
 
 def errors_of(probe: PositionProbe, clips: Clips):
@@ -56,5 +59,6 @@ def test_reads_no_movement_where_nothing_changes():
 def test_large_grids_are_averaged_to_four_by_four():
     latents_BTND = torch.rand(8, 2, 64, 1, generator=GENERATOR)
     clips = clips_of(torch.rand(8, 2, 7, generator=GENERATOR), latents_BTND)
-    probe = PositionProbe.fit([clips], horizons=(1,), grid_height=8, grid_width=8)
-    assert probe.regressions[0].n_features_in_ == 16
+    fit = ProbeFit(horizons=(1,), grid_height=8, grid_width=8)
+    fit.add(clips)
+    assert fit.fitted().regressions[0].n_features_in_ == 16
