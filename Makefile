@@ -72,10 +72,10 @@ ui: $(VENV)/installed ## Start the Prefect UI on loopback; flows started elsewhe
 serve: $(VENV)/installed ## Let the Prefect UI start every step by its run button; starts the UI where none runs
 	$(PERMAFROST) serve
 
-# Three files at a time, even on two cores: many tests wait for processes they start. One file stays in one
-# process, which makes what its tests share once; with more threads than cores each would wait for the others.
+# Two files at a time, many of whose tests wait for processes they start. One file stays in one process, which
+# makes what its tests share once; with more threads than cores each would wait for the others.
 test: $(VENV)/installed ## All tests
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/installed ## ruff
 	$(BIN)/ruff check .

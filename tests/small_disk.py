@@ -31,7 +31,8 @@ def small_disk(path: Path, size: str) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(path)
     finally:
-        _run("umount", str(path))
+        # Lazily: what waits for the garbage collector may still have a file of it open.
+        _run("umount", "--lazy", str(path))
 
 
 def _run(*command: str) -> None:

@@ -22,7 +22,7 @@ from train.trainer import train
 from train.view import View
 
 CPU = torch.device("cpu")
-FEW = Cem(samples=128, rounds=5, elites=8)
+FEW = Cem(samples=64, rounds=4, elites=6)
 RECIPE = {"steps": 200, "batch_clips": 16, "micro_batch_clips": 16, "clip_frames": 4, "lr_peak": 5e-4,
           "validate_every": 200, "checkpoint_every": 200}  # fmt: skip
 
