@@ -65,10 +65,11 @@ def _notes(rows: "list[Row]") -> list[str]:
 
 def _table(rows: "list[Row]") -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column("what", no_wrap=True)
+    # Where there is no room, words wrap, and numbers stay whole.
+    table.add_column("what")
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("unit", no_wrap=True)
-    table.add_column("limit", no_wrap=True)
+    table.add_column("limit")
     table.add_column("ratio", justify="right", no_wrap=True)
     for row in rows:
         number, unit = ("-", row.unit) if row.value is None else shown_quantity(row.value, row.unit)

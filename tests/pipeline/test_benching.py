@@ -73,6 +73,13 @@ def test_people_read_a_table_of_a_hundred_columns_and_the_bottleneck_last(permaf
     assert lines[-1].startswith("Training waits for: ")
 
 
+def test_in_sixty_columns_nothing_is_cut(permafrost, store, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    code, out, _ = permafrost("bench", store, "--preset", "demo", *QUICK)
+    assert code == 0
+    assert "…" not in out
+
+
 def test_the_store_is_left_as_it_was(permafrost, store):
     before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
     permafrost("bench", store, "--preset", "demo", *QUICK, "--json")
