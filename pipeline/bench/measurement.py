@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from featurize.sources.droid_raw import DroidRaw
 from pipeline.bench.cold_reading import cold_rows
 from pipeline.bench.encoding import decode_row, encode_rows
 from pipeline.bench.matrix_products import MatrixProducts
@@ -19,6 +20,7 @@ from pipeline.estimation import fitting_preset
 from store_schema.store import Store
 from train.device import choose_device
 from train.presets import LatentShape as LatentGrid
+from train.presets import find_preset
 from train.recipe import TrainRecipe
 from train.recipe_defaults import recipe_for
 from train.revisions import revision_to_train_on
@@ -41,6 +43,17 @@ class Asked:
     preset: str | None = None
     device: str | None = None
 
+    def ensure_known(self) -> None:
+        """What needs no store, before minutes are spent on one.
+
+        Raises UnknownPresetError, DeviceError, and SourceNotFoundError where `source` is no folder.
+        """
+        choose_device(self.device)
+        if self.preset is not None:
+            find_preset(self.preset)
+        if self.source is not None:
+            next(DroidRaw(self.source.absolute()).episodes(), None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -57,9 +70,10 @@ class Measured:
 def measure(asked: Asked, say: Say) -> Measured:
     """Measure this store on this machine; nothing is written into the store.
 
-    say: told of each stage as it begins. Raises StoreError, UnknownPresetError, PresetShapeError,
-    DeviceError, SubsetError, UnsealedStoreError, and what looking at the source raises.
+    say: told of each stage as it begins. Raises what `Asked.ensure_known` does, StoreError, PresetShapeError,
+    SubsetError, UnsealedStoreError, and what looking at the source raises.
     """
+    asked.ensure_known()
     store, device = revision_to_train_on(Store.open(asked.store), None), choose_device(asked.device)
     recipe = recipe_for(asked.preset or _fitting(store))
     reading = Reading(

@@ -66,9 +66,10 @@ def bench(
     _check(seconds=seconds, synthetic=synthetic, synthetic_gib=synthetic_gib)
     from pipeline.bench.measurement import Asked, measure
 
-    if synthetic:
-        _write_synthetic(store, synthetic_gib)
     asked = Asked(store=store, seconds=seconds, source=source, preset=preset, device=device)
+    if synthetic:
+        asked.ensure_known()
+        _write_synthetic(store, synthetic_gib)
     print_bench(measure(asked, say), as_json=as_json)
 
 

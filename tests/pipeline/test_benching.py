@@ -128,6 +128,7 @@ def test_training_on_a_synthetic_store_says_that_nothing_is_learnt(permafrost, t
         (["--synthetic", "--synthetic-gib", -1], "--synthetic-gib is a number above 0; got -1."),
         (["--preset", "huge"], "There is no predictor preset 'huge'; choose one of demo"),
         (["--device", "gpu"], "There is no kind of device called 'gpu'; use 'cpu' or 'cuda'."),
+        (["--source", "nowhere"], "nowhere is no folder; point --source at the folder"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_one_sentence(permafrost, store, options, message):
@@ -135,6 +136,13 @@ def test_what_cannot_be_measured_is_told_in_one_sentence(permafrost, store, opti
     assert (code, out) == (1, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--preset", "huge"], ["--device", "gpu"], ["--source", "nowhere"]])
+def test_nothing_is_written_for_what_cannot_be_measured(permafrost, tmp_path, options):
+    code, _, err = permafrost("bench", tmp_path / "new.zarr", "--synthetic", *options)
+    assert (code, err.count("\n")) == (1, 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_that_is_not_there_is_told(permafrost, tmp_path):
