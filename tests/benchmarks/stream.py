@@ -288,22 +288,16 @@ def bare_reads(store: Store, batches: Batches, num_threads: int = 32) -> float:
     """Bytes a second of the windows' latents by threads that read whole blocks and look at none."""
     reads = [read for batch in batches for first in batch.tolist() for read in reads_of(store, first)]
     forget([path for path, _, _ in reads])
-    descriptors = {path: os.open(path, os.O_RDONLY | os.O_DIRECT) for path, _, _ in reads}
-    memory = [memoryview(pages(max(size for _, _, size in reads))) for _ in range(num_threads)]
+    memory = [pages(max(size for _, _, size in reads)) for _ in range(num_threads)]
 
-    def read_share(thread: int) -> int:
-        return sum(
-            os.preadv(descriptors[path], [memory[thread][:size]], offset)
-            for path, offset, size in reads[thread::num_threads]
-        )
+    def read_share(thread: int) -> None:
+        for path, offset, size in reads[thread::num_threads]:
+            direct_io.read_directly(str(path), memory[thread][:size], offset)
 
     with ThreadPoolExecutor(num_threads) as threads:
         started = time.perf_counter()
-        done = sum(threads.map(read_share, range(num_threads)))
-        seconds = time.perf_counter() - started
-    for descriptor in descriptors.values():
-        os.close(descriptor)
-    return done / seconds
+        list(threads.map(read_share, range(num_threads)))
+        return sum(size for _, _, size in reads) / (time.perf_counter() - started)
 
 
 def reads_of(store: Store, first: int) -> Iterator[tuple[Path, int, int]]:
